@@ -1,0 +1,1 @@
+"""Schedules, parametrisations, samplers: the mathematics, in torch alone. Start at `samplers`."""

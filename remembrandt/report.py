@@ -1,0 +1,176 @@
+"""What long work says while it runs, files that are whole or not there, and contact sheets."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line needs the events and must not pay for the pictures
+    import numpy as np
+    from PIL import Image, ImageFont
+
+    Picture = Image.Image | np.ndarray | str | os.PathLike
+
+PAPER, INK, FAINT, EMPTY = (252, 251, 248), (38, 36, 34), (128, 124, 118), (238, 236, 230)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where work stands: `step` of `total` done in `stage`; `preview` is a picture on the way."""
+
+    stage: str
+    step: int
+    total: int
+    loss: float | None = None
+    preview: Path | None = None
+    message: str | None = None
+
+
+Progress = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """The progress that nobody watches."""
+
+
+def write_atomic(path: str | os.PathLike, data: bytes | str) -> Path:
+    """Write `data`: a reader, or a crash, sees the old file or the new one. Makes the folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(staging, 0o666 & ~_umask())
+        os.replace(staging, path)
+    except BaseException:
+        Path(staging).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def sheet(
+    rows: Sequence[tuple[str, Sequence[Picture | None]]],
+    title: str = "",
+    *,
+    subtitle: str = "",
+    captions: Sequence[Sequence[str]] | None = None,
+    foot: str = "",
+    cell: int = 160,
+) -> Image.Image:
+    """One RGB picture of labelled rows of pictures, each fitted into a square of `cell` pixels.
+
+    `rows` are (label, pictures); a picture is PIL, a path, or uint8 (h, w) or (h, w, 3), and None
+    leaves its place empty. `captions[row][column]` goes under a picture, `foot` under everything.
+    Without any label there is no column for labels.
+    """
+    from PIL import Image, ImageDraw
+
+    gap, margin, size = cell // 16, cell // 4, max(12, cell // 11)
+    heading, text, small = _font(size * 2), _font(size), _font(max(11, size * 4 // 5))
+    wide = cell * 5 // 4 if any(label for label, _ in rows) else 0
+    columns = max((len(pictures) for _, pictures in rows), default=0)
+    under = [_under(captions, r, cell, small) for r in range(len(rows))]
+    width = 2 * margin + wide + columns * (cell + gap) - gap
+    width = max(width, 2 * margin + 3 * cell)
+    head, about, last = (
+        _wrap(words, font, width - 2 * margin)
+        for words, font in ((title, heading), (subtitle, text), (foot, small))
+    )
+    tall = len(head) * _line(heading) + len(about) * _line(text)
+    top = margin + tall + (margin // 2 if tall else 0)
+    heights = [
+        max(cell, len(_wrap(label, text, wide - gap)) * _line(text) if wide else 0)
+        + max((len(lines) for lines in below), default=0) * _line(small)
+        + gap
+        for (label, _), below in zip(rows, under, strict=True)
+    ]
+    bottom = margin + (len(last) * _line(small) + gap if last else 0)
+    made = Image.new("RGB", (width, top + sum(heights) - gap + bottom), PAPER)
+    pen = ImageDraw.Draw(made)
+    _write(pen, (margin, margin), head, heading, INK)
+    _write(pen, (margin, margin + len(head) * _line(heading)), about, text, FAINT)
+    y = top
+    for (label, pictures), below, height in zip(rows, under, heights, strict=True):
+        lines = _wrap(label, text, wide - gap) if wide else []
+        _write(pen, (margin, y + max(0, cell - len(lines) * _line(text)) // 2), lines, text, INK)
+        for column, picture in enumerate(pictures):
+            x = margin + wide + column * (cell + gap)
+            _place(made, pen, picture, x, y, cell)
+            if column < len(below):
+                _write(pen, (x, y + cell + 2), below[column], small, FAINT)
+        y += height
+    _write(pen, (margin, y), last, small, FAINT)
+    return made
+
+
+def _place(made: Image.Image, pen, picture, x: int, y: int, cell: int) -> None:
+    from PIL import Image
+
+    if picture is None:
+        pen.rectangle((x, y, x + cell - 1, y + cell - 1), fill=EMPTY)
+        return
+    if isinstance(picture, str | os.PathLike):
+        picture = Image.open(picture)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = image.convert("RGB")
+    scale = cell / max(image.size)
+    fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    if fitted != image.size:
+        image = image.resize(fitted, Image.Resampling.LANCZOS)
+    made.paste(image, (x + (cell - fitted[0]) // 2, y + (cell - fitted[1]) // 2))
+
+
+def _under(captions, row: int, cell: int, font) -> list[list[str]]:
+    given = captions[row] if captions and row < len(captions) else []
+    return [_wrap(text, font, cell) for text in given]
+
+
+def _write(pen, at: tuple[int, int], lines: list[str], font, colour) -> None:
+    for n, line in enumerate(lines):
+        pen.text((at[0], at[1] + n * _line(font)), line, font=font, fill=colour)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    lines: list[str] = []
+    for paragraph in text.splitlines():
+        lines.append("")
+        for word in paragraph.split():
+            longer = f"{lines[-1]} {word}".strip()
+            if lines[-1] and font.getlength(longer) > width:
+                lines.append(_cut(word, font, width))
+            else:
+                lines[-1] = longer if lines[-1] else _cut(word, font, width)
+    return lines
+
+
+def _cut(word: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """A word that fits, so that a file name of 200 letters cannot run over its neighbour."""
+    if font.getlength(word) <= width:
+        return word
+    while word and font.getlength(word + "…") > width:
+        word = word[:-1]
+    return word + "…"
+
+
+def _line(font: ImageFont.FreeTypeFont) -> int:
+    return round(font.size * 1.3)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)  # type: ignore[return-value]  # FreeType is in every wheel of Pillow
+
+
+def _umask() -> int:
+    """This process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
