@@ -1,0 +1,5 @@
+"""`python -m remembrandt`."""
+
+from remembrandt.cli import main
+
+main()

@@ -1,0 +1,456 @@
+"""The command line. torch, SQL and Rich are imported by the commands that need them.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 our fault; 2 what the user
+gave is wrong; 3 a lesson ran but was not published; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from typer import Argument, Option
+from typer._click.exceptions import ClickException
+from typer.core import TyperGroup
+from typer.exceptions import Abort, TyperException
+
+from remembrandt.settings import Wrong
+
+NOT_PUBLISHED, INTERRUPTED = 3, 130
+Document = dict[str, Any]
+
+
+class OneLine(TyperGroup):
+    """Every error is one line on stderr, the option parser's too."""
+
+    def main(self, args=None, prog_name=None, standalone_mode=True, **extra):  # type: ignore[override]
+        verbose = any(word in ("-v", "--verbose") for word in args or sys.argv[1:])
+        try:
+            name = prog_name or "remembrandt"
+            code = super().main(args, name, standalone_mode=False, **extra)  # type: ignore[misc]
+        except Wrong as fault:
+            code = _complain(fault, 2)
+        except TyperException as fault:
+            said = fault.format_message() if isinstance(fault, ClickException) else str(fault)
+            code = _complain(said or "say what to do: `remembrandt --help`", 2)
+        except (Abort, KeyboardInterrupt):
+            code = INTERRUPTED
+        except Exception as fault:
+            if verbose:
+                raise
+            notes = " ".join(getattr(fault, "__notes__", ()))
+            code = _complain(f"{fault or type(fault).__name__} {notes} (-v shows where)", 1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(
+    cls=OneLine,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One Stable Diffusion that learns your things, one after another, and forgets none.",
+)
+
+
+def group(name: str, about: str) -> typer.Typer:
+    made = typer.Typer(no_args_is_help=True, help=about)
+    app.add_typer(made, name=name)
+    return made
+
+
+models = group(
+    "models", "The models of this home: what they were taught, and taking them elsewhere."
+)
+concepts = group("concepts", "The things that were taught.")
+families = group("families", "What a model can stand on.")
+jobs = group("jobs", "Lessons and other long work: what runs, what was interrupted.")
+
+Home = Annotated[
+    Path | None, Option("--home", help="Where everything is kept.", envvar="REMEMBRANDT_HOME")
+]
+Json = Annotated[bool, Option("--json", help="One JSON document on stdout and nothing else.")]
+Verbose = Annotated[bool, Option("--verbose", "-v", help="Library warnings, and tracebacks.")]
+Device = Annotated[str | None, Option(help="cpu, cuda or mps; chosen by itself.")]
+Precision = Annotated[str | None, Option(help="fp32, fp16 or bf16; chosen by itself.")]
+Out = Annotated[Path | None, Option("--out", "-o", help="The folder to write to.")]
+
+
+def command(
+    to: typer.Typer, name: str, show: Callable[[Any], Any], *, computes: bool = False
+) -> Callable:
+    """A command from `function(service, tell, ...)`, whose answer `show` prints for people.
+
+    Adds the options that every command takes; its answer is the document of `--json`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable:
+        def run(*, home, as_json, verbose, device=None, precision=None, **given) -> int:
+            from remembrandt import display
+
+            display.quiet(verbose, online=name == "pull")
+            from remembrandt.service import Service
+            from remembrandt.settings import settings
+
+            with display.progress() as tell:
+                service = Service(settings(home, device, precision))
+                document = function(service, tell, **given)
+            if as_json:
+                print(json.dumps(document, indent=1, default=str, ensure_ascii=False))
+            else:
+                display.show(show(document))
+            refused = isinstance(document, dict) and not _published(document)
+            return NOT_PUBLISHED if refused else 0
+
+        kinds = get_type_hints(function, include_extras=True)
+        own = list(inspect.signature(function).parameters.values())[2:]
+        common = {"home": (Home, None), "as_json": (Json, False), "verbose": (Verbose, False)}
+        if computes:
+            common |= {"device": (Device, None), "precision": (Precision, None)}
+        word = inspect.Parameter.KEYWORD_ONLY
+        parameters = [p.replace(annotation=kinds[p.name], kind=word) for p in own]
+        parameters += [
+            inspect.Parameter(n, word, annotation=kind, default=value)
+            for n, (kind, value) in common.items()
+        ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        run.__doc__ = function.__doc__
+        to.command(name)(run)
+        return function
+
+    return decorate
+
+
+def _published(document: Document) -> bool:
+    return document.get("retention", {}).get("published", True)
+
+
+def _complain(message: object, code: int) -> int:
+    print("remembrandt:", " ".join(str(message).split()), file=sys.stderr)
+    return code
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    """`FIELD=VALUE`, repeated."""
+    found = {}
+    for pair in given or []:
+        field, equals, value = pair.partition("=")
+        if not (field and equals and value):
+            raise Wrong(f"{option} takes NAME=VALUE, not {pair!r}")
+        found[field.strip()] = value.strip()
+    return found
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise Wrong(f"{what} must be a number, not {text!r}") from None
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    wide, _, high = text.lower().partition("x")
+    if not (wide.isdecimal() and high.isdecimal()):
+        raise Wrong(f"--size takes WIDTHxHEIGHT, for example 512x512, not {text!r}")
+    return int(wide), int(high)
+
+
+def _table(*columns: str, empty: str) -> Callable[[list[Document]], Any]:
+    def show(rows: list[Document]) -> Any:
+        from remembrandt.display import table
+
+        return table(rows, columns, empty)
+
+    return show
+
+
+def _facts(document: Document) -> str:
+    from remembrandt.display import facts
+
+    return facts(document)
+
+
+def _lesson(found: Document) -> str:
+    """What was learned, what is left of the rest, and how to paint it."""
+    word, kept = found.get("identifier"), found.get("retention")
+    if kept is None:
+        return _paths(found)
+    for hint in found["warnings"]:
+        print("hint:", hint, file=sys.stderr)
+    if not kept["published"]:
+        print("remembrandt: not published:", kept["why"], file=sys.stderr)
+        return f"{found['model']} stays as it was (job {found['job']})"
+    called = f" ({found['name']})" if found["name"] else ""
+    model = "" if found["model"] == "mine" else f" --model {found['model']}"
+    return (
+        f"learned {word} {found['category']}{called}: {found['model']}, version {found['version']},"
+        f" {found['steps']} steps, {found['seconds']:.0f} s\n"
+        f"retention of what was there: mean {kept['mean']:.3f}, worst {kept['worst']:.3f}\n"
+        f'paint it: remembrandt generate "a {word} {found["category"]} on the beach"{model}'
+    )
+
+
+def _paths(found: Document) -> str:
+    return "\n".join(image["path"] for image in found["images"])
+
+
+@command(app, "demo", _facts, computes=True)
+def demo(service, tell, out: Out = None):
+    """Teach the embedded painter two things, paint both, and show that nothing was forgotten."""
+    return service.demo(out or "demo", progress=tell)
+
+
+@command(app, "prepare", _facts)
+def prepare(
+    service,
+    tell,
+    images: Annotated[Path, Argument(help="A folder of photos.")],
+    out: Out = None,
+    size: Annotated[int | None, Option(help="Pixels a side; the base's own by default.")] = None,
+):
+    """The squares that would be trained on, a contact sheet with every crop, and all faults."""
+    return service.prepare(images, out=out, size=size)
+
+
+@command(app, "finetune", _lesson, computes=True)
+def finetune(
+    service,
+    tell,
+    images: Annotated[Path, Argument(help="A folder of photos of one thing, 4 to 20 of them.")],
+    category: Annotated[str, Option(help="What it is: dog, bottle, painting.")],
+    name: Annotated[str | None, Option(help="A name of your own that calls it up.")] = None,
+    model: Annotated[str | None, Option(help="The model that is taught; `mine`.")] = None,
+    base: Annotated[
+        str | None,
+        Option(help="Pocket, a folder, a .safetensors file or a hub id (owner/name@rev)."),
+    ] = None,
+    scope: Annotated[str | None, Option(help="private, private_meta or meta.")] = None,
+    memory: Annotated[str | None, Option(help="How the model keeps what it knows: gated.")] = None,
+    method: Annotated[str | None, Option(help="How weights move: see `methods`.")] = None,
+    identifier: Annotated[str | None, Option(help="The word that calls it up; chosen.")] = None,
+    steps: Annotated[str, Option(help="Steps of the lesson, or auto.")] = "auto",
+    learning_rate: Annotated[str, Option(help="Or auto.")] = "auto",
+    class_images: Annotated[Path | None, Option(help="Your own pictures of the category.")] = None,
+    instance_prompt: Annotated[str | None, Option(help="What the photos are trained with.")] = None,
+    class_prompt: Annotated[str | None, Option(help="What class images are trained with.")] = None,
+    num_class_images: Annotated[int | None, Option(help="How many class images.")] = None,
+    seed: Annotated[int, Option(help="Of everything random in the lesson.")] = 0,
+    set_: Annotated[
+        list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")
+    ] = None,
+):
+    """Teach a model one thing from a few photos; it forgets nothing that it knew."""
+    return service.finetune(
+        images,
+        category,
+        name=name,
+        model=model,
+        base=base,
+        scope=scope,
+        memory=memory,
+        method=method,
+        identifier=identifier,
+        steps=steps,
+        learning_rate=learning_rate,
+        class_images=class_images,
+        instance_prompt=instance_prompt,
+        class_prompt=class_prompt,
+        num_class_images=num_class_images,
+        seed=seed,
+        options=_pairs(set_, "--set"),
+        progress=tell,
+    )
+
+
+@command(app, "generate", _paths, computes=True)
+def generate(
+    service,
+    tell,
+    prompt: Annotated[str, Argument(help="What to paint; name what was taught.")],
+    n: Annotated[int, Option("-n", help="How many pictures.")] = 1,
+    model: Annotated[
+        str | None, Option(help="A model, a folder, a .safetensors file or HUB_ID; `mine`.")
+    ] = None,
+    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
+    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    guidance: Annotated[float | None, Option(help="1 is without, 0 without the prompt.")] = None,
+    negative: Annotated[str, Option(help="What to keep away from.")] = "",
+    seed: Annotated[
+        int | None, Option(help="Picture k has seed S + k; drawn if not given.")
+    ] = None,
+    size: Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    strength_of: Annotated[
+        list[str] | None, Option(help="ID=W: how strongly a concept acts; 1 as taught.")
+    ] = None,
+    format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
+    out: Out = None,
+):
+    """Paint a prompt, with everything the model was taught."""
+    strengths = _pairs(strength_of, "--strength-of")
+    return service.generate(
+        prompt,
+        n=n,
+        model=model,
+        sampler=sampler,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
+        size=_size(size),
+        strength_of={k: _number(w, "--strength-of") for k, w in strengths.items()},
+        format=format,
+        out=out,
+        progress=tell,
+    )
+
+
+LEARN = "nothing was taught yet: remembrandt finetune PHOTOS --category dog"
+Which = Annotated[str | None, Option("--model", help="The model; all of them by default.")]
+
+
+@command(
+    models, "list", _table("name", "scope", "memory", "base", "version", "concepts", empty=LEARN)
+)
+def models_list(service, tell):
+    """Every model."""
+    return service.models()
+
+
+@command(models, "show", _facts)
+def models_show(service, tell, name: Annotated[str, Argument(help="The model.")] = "mine"):
+    """One model, its concepts and its versions."""
+    return service.model(name)
+
+
+@command(models, "export", _facts)
+def models_export(
+    service,
+    tell,
+    name: Annotated[str, Argument(help="The model.")],
+    to: Annotated[str, Option(help="diffusers or single-file.")],
+    out: Annotated[Path, Option("--out", "-o", help="A new folder.")],
+    concept: Annotated[str | None, Option(help="Which concept goes into the weights.")] = None,
+):
+    """A model as weights that other tools load."""
+    return service.export(name, to, out, concept=concept)
+
+
+@command(
+    concepts,
+    "list",
+    _table("identifier", "name", "category", "model", "method", "lesson", "created", empty=LEARN),
+)
+def concepts_list(service, tell, model: Which = None):
+    """Every concept that was taught."""
+    return service.concepts(model)
+
+
+@command(concepts, "show", _facts)
+def concepts_show(
+    service,
+    tell,
+    concept: Annotated[str, Argument(help="Identifier, name or id.")],
+    model: Which = None,
+):
+    """One concept."""
+    return service.concept(concept, model)
+
+
+@command(
+    app,
+    "samplers",
+    _table("name", "label", "order", "calls_per_step", "steps", "stochastic", "advice", empty=""),
+)
+def samplers(service, tell):
+    """The rules that walk from noise to picture."""
+    return service.samplers()
+
+
+def _methods(rows: list[Document]) -> str:
+    lines = []
+    for row in rows:
+        lines.append(f"{row['name']} ({', '.join(row['memories'])}): {row['about']}")
+        for o in row["options"]:
+            lines.append(f"  {o['name']} = {o['default']}  {o['help']}")
+    return "\n".join(lines)
+
+
+@command(app, "methods", _methods)
+def methods(service, tell):
+    """How weights move in a lesson, with the options of `finetune --set`."""
+    return service.methods()
+
+
+@command(families, "list", _table("name", "source", empty=""))
+def families_list(service, tell):
+    """The names that `--base` knows."""
+    return service.families()
+
+
+@command(families, "add", _facts)
+def families_add(
+    service,
+    tell,
+    name: Annotated[str, Argument(help="The name for `--base` and `--model`.")],
+    source: Annotated[
+        str, Argument(help="A folder, a .safetensors file or a hub id (owner/name@rev).")
+    ],
+):
+    """Give a base a name."""
+    return service.add_family(name, source)
+
+
+@command(families, "pull", _facts)
+def families_pull(
+    service,
+    tell,
+    name: Annotated[str, Argument(help="The hub id, such as owner/name or owner/name@rev.")],
+):
+    """Bring a base from the hub; the one command that needs the network."""
+    return service.pull_family(name)
+
+
+JOBS = ("id", "kind", "state", "stage", "step", "total", "model", "identifier", "created")
+
+
+@command(jobs, "list", _table(*JOBS, empty="no jobs yet"))
+def jobs_list(service, tell):
+    """Every job, oldest first."""
+    return service.jobs()
+
+
+Job = Annotated[str, Argument(help="The job's id.")]
+
+
+@command(jobs, "show", _facts)
+def jobs_show(service, tell, job: Job):
+    """One job, its request and its result."""
+    return service.job(job)
+
+
+@command(jobs, "resume", _lesson, computes=True)
+def jobs_resume(service, tell, job: Job):
+    """Finish an interrupted or failed job, from its last checkpoint."""
+    return service.resume(job, progress=tell)
+
+
+@command(jobs, "cancel", _facts)
+def jobs_cancel(service, tell, job: Job):
+    """Give up a job that does not run; its files go."""
+    return service.cancel(job)
+
+
+def main() -> None:
+    """The entry point of `remembrandt`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Prompts of any length to tokens, with identifiers as embedding rows of their own.
+
+The tokenizer is shared by all models of a family and never touched: a prompt is cut at the words
+that its model was taught, what lies between is tokenised as ever, and the taught rows are laid into
+the embedded sequence. So another model's `brc` is another row, and a prompt that names no taught
+word gets the very tokens that the base gives it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from remembrandt.family.family import Family
+
+Words = Mapping[str, Tensor]
+
+CHUNK = 75  # tokens between start and end that the text encoder reads at once
+BLANK = 0  # stands where a taught row goes; any token but the end
+
+
+@dataclass
+class Chunk:
+    """Up to 75 tokens, and the taught rows that replace some of them, by position."""
+
+    ids: list[int] = field(default_factory=list)
+    rows: list[tuple[int, Tensor]] = field(default_factory=list)
+
+    def add(self, unit: list[int | Tensor]) -> None:
+        for part in unit:
+            if isinstance(part, Tensor):
+                self.rows.append((len(self.ids), part))
+            self.ids.append(BLANK if isinstance(part, Tensor) else part)
+
+
+def named(prompt: str, identifiers: Iterable[str]) -> set[str]:
+    """The identifiers that stand in the prompt as whole words, in whatever case."""
+    known = {word.lower(): word for word in identifiers}
+    found = _pattern(known).findall(prompt) if known else []
+    return {known[word.lower()] for word in found}
+
+
+def tokens_of(family: Family, prompt: str) -> list[str]:
+    """The tokens of a prompt, as the vocabulary spells them."""
+    return family.tokenizer.convert_ids_to_tokens(_ids(family, prompt))
+
+
+def encode(family: Family, prompts: Sequence[str], words: Words | None = None) -> Tensor:
+    """Prompts to (n, 77 * chunks, D) in fp32, `words` (each (k, D)) spliced in where they stand.
+
+    Prompts longer than 75 tokens take several chunks, the others are padded to as many with empty
+    ones. Gradients flow into rows that want them. Each chunk is encoded by itself, so that a prompt
+    means the same to the bit whatever it is encoded with.
+    """
+    cut = [_chunks(_units(family, prompt, words or {})) for prompt in prompts]
+    most = max((len(chunks) for chunks in cut), default=1)
+    padded = [chunks + [Chunk()] * (most - len(chunks)) for chunks in cut]
+    rows = [torch.cat([_encode(family, c) for c in chunks], 1) for chunks in padded]
+    width = family.text_encoder.config.hidden_size
+    return torch.cat(rows) if rows else torch.zeros(0, CHUNK + 2, width, device=family.device)
+
+
+def _pattern(words: Iterable[str]) -> re.Pattern[str]:
+    either = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)({either})(?!\w)", re.IGNORECASE)
+
+
+def _ids(family: Family, text: str) -> list[int]:
+    return family.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+
+
+def _units(family: Family, prompt: str, words: Words) -> Iterator[list[int | Tensor]]:
+    """What may not be torn apart at the end of a chunk: words, and the rows of one identifier."""
+    known = {word.lower(): rows for word, rows in words.items()}
+    for k, part in enumerate(_pattern(known).split(prompt) if known else [prompt]):
+        if k % 2:
+            rows = known[part.lower()]
+            yield list(rows if rows.ndim == 2 else rows[None])
+            continue
+        ids = _ids(family, part)
+        unit: list[int | Tensor] = []
+        for number, token in zip(ids, family.tokenizer.convert_ids_to_tokens(ids), strict=True):
+            unit.append(number)
+            if token.endswith("</w>") or len(unit) == CHUNK:
+                yield unit
+                unit = []
+        if unit:
+            yield unit
+
+
+def _chunks(units: Iterable[list[int | Tensor]]) -> list[Chunk]:
+    chunks = [Chunk()]
+    for unit in units:
+        if len(chunks[-1].ids) + len(unit) > CHUNK:
+            chunks.append(Chunk())
+        chunks[-1].add(unit)
+    return chunks
+
+
+def _encode(family: Family, chunk: Chunk) -> Tensor:
+    tokenizer = family.tokenizer
+    ids = [tokenizer.bos_token_id, *chunk.ids, tokenizer.eos_token_id]
+    ids += [tokenizer.pad_token_id] * (CHUNK + 2 - len(ids))
+    with _spliced(family, chunk.rows):
+        out = family.text_encoder(torch.tensor([ids], device=family.device))
+    return out.last_hidden_state.float()
+
+
+@contextmanager
+def _spliced(family: Family, rows: Sequence[tuple[int, Tensor]]) -> Iterator[None]:
+    """Inside, the embedding of a sequence has `rows` at their positions behind the start token."""
+    if not rows:
+        yield
+        return
+
+    def splice(module: torch.nn.Module, args: object, out: Tensor) -> Tensor:
+        index = torch.tensor([position + 1 for position, _ in rows], device=out.device)
+        taught = torch.stack([row for _, row in rows])[None].to(out)
+        return out.index_copy(1, index, taught)
+
+    handle = family.text_encoder.get_input_embeddings().register_forward_hook(splice)
+    try:
+        yield
+    finally:
+        handle.remove()

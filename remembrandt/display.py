@@ -1,0 +1,143 @@
+"""What the command line shows: progress on stderr, and in the end a table on stdout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from remembrandt.report import Event, Progress
+
+PACE = 15.0  # seconds between two lines where stderr is no terminal
+
+
+def quiet(verbose: bool, *, online: bool) -> None:
+    """Silence libraries unless `verbose`, and keep them off the network unless `online`."""
+    os.environ["HF_HUB_OFFLINE"] = "0" if online else "1"
+    if verbose:
+        return
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    silent = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+    silent |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
+    os.environ.update(silent | {"TOKENIZERS_PARALLELISM": "false"})
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A bar with the time left; where stderr is no terminal, a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:>14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(event: Event) -> None:
+            if event.message or event.preview:
+                bars.console.print(event.message or f"preview: {event.preview}", highlight=False)
+                return
+            if event.stage not in tasks:
+                tasks[event.stage] = bars.add_task(event.stage, loss="")
+            loss = "" if event.loss is None else f"loss {event.loss:.4f}"
+            bars.update(tasks[event.stage], completed=event.step, total=event.total, loss=loss)
+
+        yield tell
+
+
+def _lines() -> Progress:
+    began: dict[str, float] = {}
+    last = 0.0
+
+    def tell(event: Event) -> None:
+        nonlocal last
+        now = time.monotonic()
+        first = began.setdefault(event.stage, now)
+        if event.message or event.preview:
+            print(event.message or f"preview: {event.preview}", file=sys.stderr, flush=True)
+        elif event.step >= event.total or now - last > PACE:
+            last = now
+            left = (now - first) / max(event.step, 1) * (event.total - event.step)
+            loss = "" if event.loss is None else f", loss {event.loss:.4f}"
+            rest = f", {left:.0f} s left" if event.step and left else ""
+            said = f"{event.stage} {event.step}/{event.total}{loss}{rest}"
+            print(said, file=sys.stderr, flush=True)
+
+    return tell
+
+
+def show(shown: Any) -> None:
+    """Print text or a table on stdout."""
+    if isinstance(shown, str):
+        print(shown)
+    elif shown is not None:
+        Console(soft_wrap=not sys.stdout.isatty()).print(shown)
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], empty: str) -> Table | str:
+    """The named fields of the documents, or what `empty` says where there are none."""
+    if not rows:
+        return empty
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column.replace("_", " "))
+    for row in rows:
+        made.add_row(*(cell(column, row.get(column)) for column in columns))
+    return made
+
+
+def facts(document: dict[str, Any]) -> str:
+    """A document as lines of `field: value`, what is empty left out."""
+    wide = max((len(k) for k in document), default=0)
+    lines = []
+    for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lines.append(f"{key}:")
+            lines += [
+                "  " + ", ".join(f"{k} {cell(k, v)}" for k, v in row.items()) for row in value
+            ]
+        elif value not in (None, [], {}):
+            lines.append(f"{key.ljust(wide)}  {cell(key, value)}")
+    return "\n".join(lines)
+
+
+def cell(field: str, value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return "-"
+    if field in ("created", "started", "finished"):
+        return datetime.fromtimestamp(value).strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {cell(k, v)}" for k, v in value.items())
+    return str(value)

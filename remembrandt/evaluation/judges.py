@@ -1,0 +1,135 @@
+"""Judges: small networks that read named attributes off a picture, and one that tells instances apart.
+
+They are folders inside a family (`judges/readers`, `judges/instances`) and know no world: what they can name stands in
+their own `config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+def block(inner: int, outer: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.GroupNorm(8, outer), nn.SiLU(),
+        nn.Conv2d(outer, outer, 3, 1, 1, bias=False), nn.GroupNorm(8, outer), nn.SiLU(),
+    )  # fmt: skip
+
+
+def trunk(width: int) -> nn.Sequential:
+    """Pixels (n, 3, h, w) in [-1, 1] -> features (n, 4*width, h/8, w/8)."""
+    return nn.Sequential(
+        nn.Conv2d(3, width, 4, 2, 1), block(width, 2 * width, 2), block(2 * width, 4 * width, 2),
+        block(4 * width, 4 * width, 1),
+    )  # fmt: skip
+
+
+class Readers(nn.Module):
+    """Reads a picture: place, style, relation, and for every category whether it is there and with which attributes.
+
+    Attributes are read by one query per category, so that two things in one picture are read apart.
+    """
+
+    def __init__(self, whole: dict[str, list[str]], categories: list[str], attributes: dict[str, list[str]], width=24):
+        super().__init__()
+        self.config = {"whole": whole, "categories": categories, "attributes": attributes, "width": width}
+        c = 4 * width
+        self.trunk = trunk(width)
+        self.deep = block(c, 2 * c, 2)
+        self.whole = nn.ModuleDict({name: nn.Linear(2 * c, len(values)) for name, values in whole.items()})
+        self.present = nn.Linear(2 * c, len(categories))
+        self.query = nn.Parameter(torch.randn(len(categories), c) * 0.1)
+        self.key = nn.Conv2d(c + 2 * c, c, 1)
+        self.of = nn.ModuleDict({name: nn.Linear(c + len(categories), len(v)) for name, v in attributes.items()})
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Logits: `whole` names (n, k); `present` (n, categories); attribute names (n, categories, k)."""
+        fine = self.trunk(pixels)
+        deep = self.deep(fine)
+        pooled = deep.mean((2, 3)) + deep.amax((2, 3))
+        keys = self.key(torch.cat([fine, F.interpolate(deep, size=fine.shape[-2:])], 1)).flatten(2)
+        look = torch.softmax(torch.einsum("kc,ncp->nkp", self.query, keys), -1)
+        seen = torch.einsum("nkp,ncp->nkc", look, fine.flatten(2))
+        named = torch.eye(len(self.query), device=seen.device, dtype=seen.dtype).expand(len(seen), -1, -1)
+        seen = torch.cat([seen, named], -1)
+        return (
+            {name: head(pooled) for name, head in self.whole.items()}
+            | {"present": self.present(pooled)}
+            | {name: head(seen) for name, head in self.of.items()}
+        )
+
+
+class Instances(nn.Module):
+    """A picture of a thing as a unit vector that stays the same over places, poses and styles."""
+
+    def __init__(self, size: int = 128, width: int = 24):
+        super().__init__()
+        self.config = {"size": size, "width": width}
+        self.trunk = trunk(width)
+        self.deep = nn.Sequential(block(4 * width, 8 * width, 2), block(8 * width, 8 * width, 1))
+        self.gaze = nn.Conv2d(8 * width, 4, 1)
+        self.out = nn.Linear(4 * 8 * width, size)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, w) in [-1, 1] -> (n, size), unit length."""
+        deep = self.deep(self.trunk(pixels)).flatten(2)
+        look = torch.softmax(self.gaze(deep.unflatten(2, (-1, int(deep.shape[2] ** 0.5)))).flatten(2), -1)
+        return F.normalize(self.out(torch.einsum("nkp,ncp->nkc", look, deep).flatten(1)).float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the readers see: `whole` (place, style, relation) and per named thing its attributes."""
+
+    whole: dict[str, str]
+    things: dict[str, dict[str, str]]
+
+
+def save(network: Readers | Instances, folder: Path) -> None:
+    """Half precision, beside the configuration that rebuilds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"kind": type(network).__name__, **network.config}, indent=1))
+    save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, folder / "model.safetensors")
+
+
+def load(folder: Path) -> Readers | Instances:
+    """The judge in `folder`, in single precision, ready to judge."""
+    config = json.loads((folder / "config.json").read_text())
+    kind = {"Readers": Readers, "Instances": Instances}[config.pop("kind")]
+    network = kind(**config)
+    network.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    return network.eval().requires_grad_(False)
+
+
+def pixels(images: np.ndarray) -> Tensor:
+    """uint8 (n, h, w, 3) -> (n, 3, h, w) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.inference_mode()
+def read(readers: Readers, images: np.ndarray, asked: list[list[str]] | None = None) -> list[Reading]:
+    """Read uint8 pictures (n, h, w, 3). `asked[i]`: whose attributes to read; without it, of the likeliest category."""
+    config = readers.config
+    readings = []
+    for start in range(0, len(images), 64):
+        out = readers(pixels(images[start : start + 64]))
+        for i in range(len(out["present"])):
+            order = out["present"][i].argsort(descending=True).tolist()
+            wanted = asked[start + i] if asked else [config["categories"][order[0]]]
+            ranked = [config["categories"][k] for k in order[: max(1, len(wanted))]]
+            things = {}
+            for name in wanted:
+                k = config["categories"].index(name)
+                seen = {a: values[int(out[a][i, k].argmax())] for a, values in config["attributes"].items()}
+                things[name] = {"present": str(name in ranked), **seen}
+            whole = {n: values[int(out[n][i].argmax())] for n, values in config["whole"].items()}
+            readings.append(Reading(whole, things))
+    return readings

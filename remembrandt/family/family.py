@@ -1,0 +1,128 @@
+"""What a family is: the networks of one base model, and its properties that are not weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from remembrandt.diffusion import parametrisation
+from remembrandt.diffusion.schedule import Schedule
+from remembrandt.family import weights
+from remembrandt.family.device import PRECISIONS
+from remembrandt.settings import Wrong
+
+PARTS = ("text_encoder", "unet", "vae")  # what a family's digest is of
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a family likes to paint: pixels a side, guidance, steps, sampler.
+
+    `resize` says how pictures are brought to its image encoder, if it has one.
+    """
+
+    size: int
+    guidance: float = 7.5
+    steps: int = 25
+    sampler: str = "dpmpp-2m-karras"
+    resize: Mapping[str, Any] = field(default_factory=dict)
+
+
+@final
+@dataclass(eq=False)
+class Family:
+    """Networks of a base model, frozen and in evaluation mode.
+
+    `folder` is where they were loaded from, a folder or a single file; `dtype` is the type that the
+    UNet computes in. Text encoder and autoencoder compute in fp32 wherever fp16 is not asked for:
+    bf16 has too few digits for the eight bits of a picture.
+    """
+
+    name: str
+    revision: str | None
+    folder: Path | None
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    image_encoder: CLIPVisionModelWithProjection | None
+    schedule: Schedule
+    scheduler: Mapping[str, Any]
+    record: Record
+    device: torch.device
+    dtype: torch.dtype
+    stored: Mapping[str, weights.Lazy] | None = field(default=None, repr=False)
+
+    @property
+    def factor(self) -> int:
+        """Pixels to a latent, along a side."""
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    @property
+    def channels(self) -> int:
+        """Channels of a latent."""
+        return self.vae.config["latent_channels"]
+
+    @cached_property
+    def digest(self) -> str:
+        """A sha256 of the values of the weights as they were loaded, whatever files held them."""
+        return weights.digest(
+            self.stored or {part: weights.held(getattr(self, part)) for part in PARTS}
+        )
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (n, 3, h, w) in [-1, 1] to mean and std of their scaled latents, fp32."""
+        scale = self.vae.config["scaling_factor"]
+        found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist  # type: ignore[union-attr]
+        return found.mean.float() * scale, found.std.float() * scale
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Scaled latents (n, c, h, w) to uint8 pixels (n, H, W, 3); `Wrong` if one is not finite.
+
+        One picture at a time: its pixels do not depend on its neighbours, nor the memory on n.
+        """
+        return np.concatenate([self._decode(x) for x in latents.split(1)])
+
+    def _decode(self, latent: Tensor) -> np.ndarray:
+        z = latent.to(self.device).float() / self.vae.config["scaling_factor"]
+        x = self.vae.decode(z.to(self.vae.dtype)).sample.float()  # type: ignore[union-attr]
+        if not torch.isfinite(x).all():
+            raise Wrong(
+                f"the picture is not finite ({self.precision} on {self.device.type}):"
+                " paint it with --precision fp32, or with less guidance or adapter strength"
+            )
+        # Rounded as diffusers does.
+        pixels = (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        return (pixels * 255).round().astype(np.uint8)
+
+    @property
+    def precision(self) -> str:
+        """`dtype` as the command line spells it."""
+        return next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
+
+    @torch.no_grad()
+    def denoise(
+        self, x: Tensor, sigmas: Tensor, ts: Tensor, tokens: Tensor, extra: Tensor | None = None
+    ) -> Tensor:
+        """The clean latents that the UNet sees in `x` (n, c, h, w), fp32.
+
+        `x` = clean + sigma * noise, row i at `sigmas[i]` and time `ts[i]` (fractional is fine), under
+        `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents.
+        """
+        sigma = sigmas.to(x.device, torch.float32).view(-1, 1, 1, 1)
+        seen = parametrisation.scale_in(x, sigma)
+        seen = seen if extra is None else torch.cat([seen, extra.to(seen)], 1)
+        kind = self.unet.dtype
+        out = self.unet(seen.to(kind), ts.to(x.device), tokens.to(x.device, kind)).sample
+        return parametrisation.x0(self.schedule.prediction, out.float(), x, sigma)

@@ -1,0 +1,155 @@
+"""Where everything lies in a home, and what moves there in one piece."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from remembrandt.report import write_atomic
+
+if TYPE_CHECKING:
+    from remembrandt.family.family import Family
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths; nothing is made before something is written."""
+
+    path: Path
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures"
+
+    @property
+    def photos(self) -> Path:
+        return self.path / "photos"
+
+    @property
+    def class_pictures(self) -> Path:
+        """Class images that lessons share, by a digest of what made them."""
+        return self.path / "class"
+
+    def job(self, key: str) -> Path:
+        return self.path / "jobs" / key
+
+    def concept(self, model: str, key: str) -> Path:
+        return self.path / "models" / model / key
+
+    def base(self, digest: str) -> Path:
+        return self.path / "bases" / digest
+
+    def relative(self, path: Path) -> str:
+        """As the database keeps it."""
+        return path.relative_to(self.path).as_posix()
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one job; `load(source, device, precision)` gives a family."""
+
+    home: Home
+    key: str
+    load: Callable[..., Family]
+
+    @property
+    def folder(self) -> Path:
+        return self.home.job(self.key)
+
+    @property
+    def result(self) -> Path:
+        """Written last: the work is done and only has to be published."""
+        return self.folder / "result.json"
+
+    def squares(self, name: str = "photos") -> list[np.ndarray]:
+        """The pictures that the job was given, (s, s, 3) uint8, in their order."""
+        return [read(path) for path in sorted((self.folder / name).glob("*.png"))]
+
+    def give(self, squares: Sequence[np.ndarray], name: str = "photos") -> None:
+        """Leave pictures in the job's folder, before it is queued."""
+        for number, square in enumerate(squares):
+            place = self.folder / name / f"{number:05d}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(square).save(place)
+
+    def keep_photos(self) -> list[str]:
+        """The job's photos under their content's address; returns the addresses."""
+        kept = []
+        for path in sorted((self.folder / "photos").glob("*.png")):
+            data = path.read_bytes()
+            kept.append(address(data))
+            place = self.home.photos / f"{kept[-1]}.png"
+            if not place.is_file():
+                write_atomic(place, data)
+        return kept
+
+    def tidy(self) -> None:
+        """After publishing: nothing of the way there is kept but the request and the previews."""
+        for name in ("checkpoints", "staging", "photos", "class"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for path in (self.folder / "examples.safetensors", self.folder / "before.json"):
+            path.unlink(missing_ok=True)
+
+
+def address(data: bytes) -> str:
+    """The name of content: its SHA-256."""
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def move(source: Path, target: Path) -> None:
+    """A folder, in one piece; a move that was already made is left as it is."""
+    if source.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+
+
+def copy_family(source: Path, target: Path) -> None:
+    """The files of a family, as they are, whole or not at all; nothing where they are already."""
+    if target.is_dir():
+        return
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        if source.is_dir():
+            shutil.copytree(source, draft, ignore=_foreign)
+        else:
+            draft.mkdir(parents=True)
+            shutil.copyfile(source, draft / source.name)
+        os.replace(draft, target)
+    except OSError:
+        if not target.is_dir():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _foreign(folder: str, names: list[str]) -> list[str]:
+    """What lies in a family's folder and is none of it."""
+
+    def own(name: str) -> bool:
+        if (Path(folder) / name).is_dir():
+            return not name.startswith(".") and name != "safety_checker"
+        return name.endswith((".json", ".txt", ".safetensors"))
+
+    return [name for name in names if not own(name)]
+
+
+def document(path: Path) -> dict | None:
+    """A JSON file, or None."""
+    return json.loads(path.read_text()) if path.is_file() else None

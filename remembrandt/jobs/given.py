@@ -1,0 +1,51 @@
+"""Pictures as Python gives them (paths, PIL, arrays, tensors), as the paths that `photos` reads."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from remembrandt.settings import Wrong
+
+
+@contextmanager
+def paths(images: Any) -> Iterator[Any]:
+    """A folder as a path, several pictures as a list of paths; those in memory lie in a while's
+    folder. Arrays are (h, w, 3) uint8; tensors (3, h, w) in [-1, 1].
+    """
+    if images is None:
+        yield None
+    elif isinstance(images, str | os.PathLike):
+        yield Path(images).expanduser()
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield [_path(image, Path(folder) / f"{k:04d}.png") for k, image in enumerate(images)]
+
+
+def _path(image: Any, place: Path) -> Path:
+    if isinstance(image, str | os.PathLike):
+        return Path(image).expanduser()
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(_array(image))
+    image.save(place)
+    return place
+
+
+def _array(image: Any) -> np.ndarray:
+    if hasattr(image, "detach"):  # a tensor, without importing torch to know
+        image = (image.detach().float().cpu().numpy() + 1) * 127.5
+        image = np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4):
+        raise Wrong(
+            f"a picture must be a path, a PIL picture, an array (h, w, 3) of uint8 or a tensor"
+            f" (3, h, w) in [-1, 1], not {array.dtype} {array.shape}"
+        )
+    return array

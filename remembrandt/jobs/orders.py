@@ -1,0 +1,248 @@
+"""From a user's wish to a job's request: every check of a lesson, before anything is written.
+
+A request is JSON and complete: resumed after an upgrade or in another process, it says the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from remembrandt.conditions import text
+from remembrandt.family.family import Family
+from remembrandt.jobs.painters import MINE, RESERVED, known, spelled
+from remembrandt.memory import identifiers
+from remembrandt.settings import Wrong, nearest
+from remembrandt.store.rows import Concept, Model
+from remembrandt.store.store import Store, new_id
+from remembrandt.training import methods, photos
+
+SCOPES = ("private", "private_meta", "meta")
+MEMORIES = ("gated", "replay", "consolidated")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+CATEGORY = re.compile(r"[^\W_]+([ '-][^\W_]+){0,5}")
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A lesson as a user asks for it; None where nothing was said."""
+
+    images: Any
+    category: str
+    name: str | None = None
+    model: str | None = None
+    base: str | None = None
+    scope: str | None = None
+    memory: str | None = None
+    method: str | None = None
+    identifier: str | None = None
+    class_images: Any = None
+    instance_prompt: str | None = None
+    class_prompt: str | None = None
+    seed: int = 0
+    options: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """A checked lesson: the model's row, its squares, and `compose(used) -> (word, request)`."""
+
+    model: Model
+    squares: list[np.ndarray]
+    class_squares: list[np.ndarray]
+    compose: Callable[[set[str]], tuple[str, Document]]
+
+
+def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home: Path) -> Order:
+    """Check a wish against the home and the base; `Wrong` at the first thing that does not fit."""
+    category = _category(wish.category)
+    held, model = _model(wish, store)
+    if not 0 <= wish.seed < 2**63:
+        raise Wrong(f"seed must be a whole number from 0 to 2**63 - 1, not {wish.seed}")
+    method_name = wish.method or "oft"
+    methods.method(method_name, wish.options or {})  # a slip of the pen, before weights are read
+    _exists(wish.images, "the folder of photos")
+    if wish.class_images is not None:
+        _exists(wish.class_images, "the folder of class images")
+    family = load(_source(held, wish, store, home))
+    method = methods.method(method_name, wish.options or {}, family)
+    prepared = photos.prepare(wish.images, family.record.size)
+    beside = _class_squares(wish, method_name, asdict(method), family)  # type: ignore[call-overload]
+    older = store.concepts(held) if held else []
+    used = store.used(held.id) if held else set()
+    base = held.base if held and held.version else _base(family, wish.base or "pocket")
+    about = {
+        "model": model.name,
+        "version": model.version,
+        "scope": model.scope,
+        "memory": model.memory,
+        "worn_by": model.worn_by,
+        "base": base,
+        "older": [known(c) for c in older],
+        "number": model.version + 1,
+        "method": method_name,
+        "options": asdict(method),  # type: ignore[call-overload]
+        "seed": wish.seed,
+        "device": str(family.device),
+        "precision": family.precision,
+        "threads": torch.get_num_threads(),
+        "warnings": list(prepared.hints),
+    }
+    compose = _composer(wish, category, family, older, about)
+    compose(used)
+    row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)
+    return Order(row, list(prepared.squares), beside, compose)
+
+
+def _category(category: str) -> str:
+    category = " ".join(category.split())
+    if not CATEGORY.fullmatch(category):
+        raise Wrong(f"category {category!r} must be a plain word or two, for example dog")
+    return category
+
+
+def _model(wish: Wish, store: Store) -> tuple[Model | None, Model]:
+    """The model as it is, if it is, and as this lesson would make it."""
+    name = wish.model or (_own_name(wish, store) if wish.scope == "private" else MINE)
+    if name in RESERVED:
+        raise Wrong(
+            f"{name!r} is the base itself and stays as it is: leave --model out, or name one"
+        )
+    if not MODEL_NAME.fullmatch(name):
+        raise Wrong(f"model name {name!r} must be letters, digits, '-', '_' and '.', 64 at most")
+    held = store.model(name)
+    taught = held if held and held.version else None
+    scope = wish.scope or (taught.scope if taught else "private_meta")
+    if scope not in SCOPES:
+        raise Wrong(f"there is no scope {scope!r}.{nearest(scope, SCOPES)} {_list(SCOPES)}")
+    memory = _memory(wish, scope, taught)
+    if taught:
+        _same(wish, taught, scope, memory)
+    worn_by = taught.worn_by if taught else "both"
+    version = taught.version if taught else 0
+    return held, Model(held.id if held else "", name, scope, memory, {}, worn_by, version)
+
+
+def _own_name(wish: Wish, store: Store) -> str:
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", wish.name or wish.identifier or wish.category).strip("-")
+    taken = {m.name for m in store.models()} | {*RESERVED, MINE}
+    stem = stem or "model"
+    numbered = (f"{stem}-{k}" if k > 1 else stem for k in range(1, len(taken) + 2))
+    return next(n for n in numbered if n not in taken)
+
+
+def _memory(wish: Wish, scope: str, taught: Model | None) -> str:
+    """The memory that the method suits; details 15, of which `replay` comes later."""
+    chosen = wish.method or "oft"
+    if wish.memory is not None and wish.memory not in MEMORIES:
+        hint = nearest(wish.memory, MEMORIES)
+        raise Wrong(f"there is no memory {wish.memory!r}.{hint} {_list(MEMORIES)}")
+    if wish.memory == "consolidated":
+        raise Wrong("a consolidated model is not taught: teach its gated source, then consolidate")
+    if wish.memory == "replay":
+        raise Wrong("memory 'replay' is not there yet: leave --memory out, or take --memory gated")
+    suits = methods.method(chosen, {}).memories
+    if "gated" in suits:
+        return taught.memory if taught and not wish.method else "gated"
+    if wish.memory == "gated":
+        raise Wrong(f"method {chosen!r} does not suit memory 'gated': take --method oft")
+    if scope != "private":
+        raise Wrong(f"method {chosen!r} moves all weights: give it a model with --scope private")
+    return suits[0]
+
+
+def _same(wish: Wish, held: Model, scope: str, memory: str) -> None:
+    """A model keeps its base, scope and memory; a private one holds one concept."""
+    other = "another --model NAME makes a new one"
+    if held.scope == "private":
+        raise Wrong(f"{held.name} is private and holds its one concept: {other}")
+    if scope != held.scope:
+        raise Wrong(f"{held.name} has scope {held.scope!r}, not {scope!r}: {other}")
+    if memory != held.memory:
+        raise Wrong(f"{held.name} has memory {held.memory!r}, not {memory!r}: {other}")
+    own = [held.base[k] for k in ("source", "name", "revision", "digest")]
+    if wish.base is not None and wish.base not in own and spelled(wish.base) not in own:
+        raise Wrong(f"{held.name} stands on {held.base['name']} and keeps it: {other}")
+
+
+def _source(held: Model | None, wish: Wish, store: Store, home: Path) -> str | Path:
+    if held and held.version:
+        return home / held.base["folder"]
+    return source(wish.base or "pocket", store)
+
+
+def source(base: str, store: Store) -> str:
+    """What a `--base` stands for: a name that was given with `families add`, else itself."""
+    return store.families().get(base, base)
+
+
+def _base(family: Family, base: str) -> Document:
+    return {
+        "source": spelled(base),
+        "name": family.name,
+        "revision": family.revision,
+        "digest": family.digest,
+        "folder": None,
+    }
+
+
+def _exists(images: Any, what: str) -> None:
+    if isinstance(images, str | Path) and not Path(images).expanduser().exists():
+        raise Wrong(f"{what} {str(images)!r} is not there")
+
+
+def _class_squares(
+    wish: Wish, method: str, options: Mapping[str, Any], family: Family
+) -> list[np.ndarray]:
+    if wish.class_images is None:
+        return []
+    if "num_class_images" not in options:
+        raise Wrong(f"method {method!r} needs no class images: leave --class-images out")
+    return list(photos.prepare(wish.class_images, family.record.size).squares)
+
+
+def _composer(
+    wish: Wish, category: str, family: Family, older: Sequence[Concept], about: Document
+) -> Callable[[set[str]], tuple[str, Document]]:
+    tokenizer, key = family.tokenizer, new_id()
+    names = {c.name for c in older if c.name}
+
+    def compose(used: set[str]) -> tuple[str, Document]:
+        if wish.identifier is None:
+            word = identifiers.choose(tokenizer, used | names, len(used))
+        else:
+            word = identifiers.check(wish.identifier, tokenizer, used, names)
+        name = wish.name and identifiers.check_name(wish.name, tokenizer, used | names | {word})
+        concept = {"id": key, "identifier": word, "category": category, "name": name}
+        prompts = {
+            "prompts": [_instance(wish.instance_prompt, word, category)],
+            "class_prompt": wish.class_prompt or f"a {category}",
+        }
+        if text.named(prompts["class_prompt"], {word}):
+            raise Wrong(f"the class prompt must not name the identifier {word!r}")
+        return word, {**about, **prompts, "concept": concept}
+
+    return compose
+
+
+def _instance(prompt: str | None, word: str, category: str) -> str:
+    if prompt is None:
+        return f"a {word} {category}"
+    prompt = prompt.replace("{identifier}", word)
+    if not text.named(prompt, {word}):
+        raise Wrong(
+            f"the instance prompt {prompt!r} must hold the identifier {word!r}:"
+            " write {identifier} where it belongs, or give --identifier"
+        )
+    return prompt
+
+
+def _list(options: Sequence[str]) -> str:
+    return "There are " + ", ".join(options) + "."

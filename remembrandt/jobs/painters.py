@@ -1,0 +1,70 @@
+"""What a model's name stands for: its base, its weights, what it was taught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from remembrandt.settings import Wrong, nearest
+from remembrandt.store.rows import Concept, Model
+from remembrandt.store.store import Store
+
+MINE, PRETRAINED, POCKET, VARIATIONS = "mine", "pretrained", "pocket", "variations"
+RESERVED = (PRETRAINED, VARIATIONS, POCKET)
+Document = dict[str, Any]
+
+
+def painter(store: Store, name: str | None) -> Document:
+    """What a request to paint with `name` has to hold: `model, version, base, weights, older`.
+
+    Without a name, or with `mine` before its first lesson, it is the embedded base itself. A
+    folder, a file, a hub id and the name of an added family stand for themselves.
+    """
+    held = store.model(name or MINE)
+    if held and held.version:
+        version = store.version(held.id, held.version)
+        return {
+            "model": held.name,
+            "version": held.version,
+            "base": held.base,
+            "weights": version.weights if version else None,
+            "worn_by": held.worn_by,
+            "older": [known(c) for c in store.concepts(held)],
+        }
+    base = {"source": _source(store, name), "folder": None, "digest": None}
+    plain = {"version": 0, "weights": None, "worn_by": "both", "older": []}
+    return {"model": name or MINE, "base": base, **plain}
+
+
+def taught(store: Store, name: str) -> Model:
+    """A model that was taught something; `Wrong` proposes the nearest name."""
+    held = store.model(name)
+    if held is None or not held.version:
+        hint = nearest(name, [MINE, PRETRAINED, *(m.name for m in store.models())])
+        raise Wrong(f"there is no model {name!r}.{hint} `models list` names them")
+    return held
+
+
+def known(concept: Concept) -> Document:
+    """A concept as the memory knows it, in JSON."""
+    return {k: getattr(concept, k) for k in ("id", "identifier", "category", "name", "folder")}
+
+
+def spelled(base: str) -> str:
+    """A path as it is from anywhere; anything else as it is."""
+    path = Path(base).expanduser()
+    return str(path.absolute()) if path.exists() else base
+
+
+def _source(store: Store, name: str | None) -> str:
+    added = store.families()
+    if name == VARIATIONS:
+        raise Wrong("the embedded painter 'variations' is not there yet: use 'pretrained'")
+    if name in (None, MINE, PRETRAINED, POCKET):
+        return POCKET
+    if name in added:
+        return added[name]
+    if Path(name).expanduser().exists() or "/" in name:
+        return spelled(name)
+    names = [MINE, PRETRAINED, *added, *(m.name for m in store.models())]
+    raise Wrong(f"there is no model {name!r}.{nearest(name, names)} `models list` names them")

@@ -1,0 +1,152 @@
+"""The runner in this process: claims a job, does its work, records what happens, publishes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from remembrandt.jobs import files as places
+from remembrandt.jobs.files import Files, Home
+from remembrandt.jobs.process import alive, me
+from remembrandt.report import Event, Progress, silent
+from remembrandt.store.rows import Concept, Job
+from remembrandt.store.store import Store, Taken
+
+PACE = 1.0  # seconds between two records of a job's progress
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs jobs one at a time, in the foreground."""
+
+    store: Store
+    home: Home
+    load: Callable[..., Any]
+
+    def run(self, key: str, progress: Progress = silent) -> Document:
+        """Run or resume a job to its end and return its result.
+
+        A lesson that ran and must not be published returns too, with `retention.published` false.
+        Interrupted or failed, the job keeps its checkpoints and can be run again.
+        """
+        from remembrandt.jobs.work import WORK  # torch, which a list of jobs does without
+        from remembrandt.training.loop import Diverged
+
+        job = self.store.claim(key, me(), alive)
+        files = Files(self.home, key, self.load)
+        try:
+            done = places.document(files.result)
+            found = done or WORK[job.kind](job.request, files, recorded(self.store, job, progress))
+            return PUBLISH[job.kind](self.store, job, files, found)
+        except Diverged as fault:
+            why = {"published": False, "why": str(fault), "mean": 1.0, "worst": 1.0}
+            found = {"steps": job.step, "seconds": time.time() - (job.started or 0)}
+            return _refuse(self.store, job, {**found, "retention": why})
+        except Taken:
+            raise
+        except KeyboardInterrupt:
+            self.store.finish(job, "interrupted")
+            raise
+        except BaseException as fault:
+            self.store.finish(job, "failed", error=" ".join(f"{fault or type(fault)}".split()))
+            raise
+
+
+def recorded(store: Store, job: Job, progress: Progress) -> Progress:
+    """Tells `progress` everything, and the database what is worth a write."""
+    last, stage = 0.0, ""
+
+    def record(event: Event) -> None:
+        nonlocal last, stage
+        ends = event.step >= event.total or event.stage != stage or event.preview or event.message
+        if ends or time.monotonic() - last > PACE:
+            shown = {k: str(v) if k == "preview" else v for k, v in asdict(event).items()}
+            store.tell(job, {k: v for k, v in shown.items() if v not in (None, "None")})
+            last, stage = time.monotonic(), event.stage
+        progress(event)
+
+    return record
+
+
+def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Document:
+    """Files first, each moved in one piece; then one transaction, which makes them the model's."""
+    if not found["retention"]["published"]:
+        return _refuse(store, job, found)
+    request, home = job.request, files.home
+    about, base = request["concept"], request["base"]
+    folder = home.concept(request["model"], about["id"])
+    places.move(files.folder / "staging", folder)
+    if not found["moved"]:
+        base = {**base, "folder": keep_base(files, request)}
+    facts = {k: request[k] for k in ("prompts", "class_prompt", "options", "seed")}
+    concept = Concept(
+        about["id"],
+        job.model or "",
+        about["identifier"],
+        about["name"],
+        about["category"],
+        request["method"],
+        home.relative(folder),
+        job.id,
+        0,
+        files.keep_photos(),
+        facts,
+    )
+    weights = home.relative(folder) if found["moved"] else None
+    result = store.publish(job, concept, base, report(job, found), weights)
+    files.tidy()
+    return result
+
+
+def keep_base(files: Files, request: Document) -> str:
+    """Copy the base, so that nothing done to the original breaks what was taught; where it lies."""
+    base = request["base"]
+    if base["folder"]:
+        return base["folder"]
+    place = files.load(base["source"], request["device"], request["precision"]).folder
+    assert place is not None
+    target = files.home.base(base["digest"])
+    places.copy_family(place, target)
+    return files.home.relative(target if place.is_dir() else target / place.name)
+
+
+def report(job: Job, found: Document) -> Document:
+    """What `finetune` tells of a lesson (design.md 5.2), but for its version."""
+    request = job.request
+    return {
+        "model": request["model"],
+        "version": request["version"],
+        "concept": request["concept"]["id"],
+        "identifier": request["concept"]["identifier"],
+        "name": request["concept"]["name"],
+        "category": request["concept"]["category"],
+        "method": request["method"],
+        "memory": request["memory"],
+        "scope": request["scope"],
+        "base": request["base"]["name"],
+        "steps": found["steps"],
+        "seconds": found["seconds"],
+        "job": job.id,
+        "warnings": request["warnings"],
+        "retention": found["retention"],
+    }
+
+
+def _refuse(store: Store, job: Job, found: Document) -> Document:
+    result = report(job, found)
+    store.finish(job, "failed", error=found["retention"]["why"], result=result)
+    return result
+
+
+PUBLISH: dict[str, Callable[[Store, Job, Files, Document], Document]] = {
+    "finetune": publish_lesson,
+    "generate": lambda store, job, files, found: _done(store, job, found),
+}
+
+
+def _done(store: Store, job: Job, found: Document) -> Document:
+    store.finish(job, "succeeded", result=found)
+    return found

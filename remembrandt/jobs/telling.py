@@ -1,0 +1,87 @@
+"""Rows of the store as the documents that users see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
+from remembrandt.jobs.process import alive
+from remembrandt.store.rows import Concept, Job, Model
+from remembrandt.store.store import Store
+
+Document = dict[str, Any]
+
+
+def models(store: Store) -> list[Document]:
+    """The base itself, then what was taught."""
+    rows = [_untaught(PRETRAINED)]
+    for held in store.models():
+        row = {"name": held.name, "scope": held.scope, "memory": held.memory}
+        facts = {"base": held.base["name"], "version": held.version}
+        rows.append({**row, **facts, "concepts": len(store.concepts(held))})
+    return rows
+
+
+def model(store: Store, held: Model | None, name: str) -> Document:
+    """Everything about one model; None is one that was taught nothing yet."""
+    if held is None:
+        return {**_untaught(name), "worn_by": "both", "concepts": [], "versions": []}
+    versions = [asdict(v) for v in store.versions(held.id)]
+    return {
+        "name": held.name,
+        "scope": held.scope,
+        "memory": held.memory,
+        "base": held.base,
+        "version": held.version,
+        "worn_by": held.worn_by,
+        "created": held.created,
+        "concepts": [concept(c, held) for c in store.concepts(held)],
+        "versions": [{k: v for k, v in row.items() if k != "model"} for row in versions],
+    }
+
+
+def concept(row: Concept, held: Model) -> Document:
+    """A concept of a model."""
+    return {
+        "id": row.id,
+        "identifier": row.identifier,
+        "name": row.name,
+        "category": row.category,
+        "model": held.name,
+        "method": row.method,
+        "lesson": row.lesson,
+        "photos": len(row.photos),
+        "job": row.job,
+        "created": row.created,
+        **{k: row.facts.get(k) for k in ("prompts", "class_prompt", "options", "seed")},
+    }
+
+
+def job(row: Job) -> Document:
+    """A job as lists show it; one whose process is gone is interrupted, whoever looks."""
+    gone = row.state == "running" and not alive(row.worker or "")
+    about = row.request.get("concept", {})
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "state": "interrupted" if gone else row.state,
+        "stage": row.stage,
+        "step": row.step,
+        "total": row.total,
+        "loss": row.loss,
+        "model": row.request.get("model"),
+        "identifier": about.get("identifier"),
+        "category": about.get("category"),
+        "error": row.error,
+        "created": row.created,
+        "started": row.started,
+        "finished": row.finished,
+    }
+
+
+def _untaught(name: str) -> Document:
+    mine = name == MINE
+    scope, memory = ("private_meta", "gated") if mine else (PRETRAINED, None)
+    fresh = {"version": 0, "concepts": 0}
+    return {"name": name, "scope": scope, "memory": memory, "base": POCKET, **fresh}

@@ -1,0 +1,164 @@
+"""What a job does: a function of (request, files, progress) that gives a result.
+
+No SQL and no queue: who runs it and where it is recorded is the runner's business. Requests and
+results are JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from remembrandt.engine import recipe
+from remembrandt.engine.engine import Engine, Painted
+from remembrandt.engine.request import Request
+from remembrandt.family.family import Family
+from remembrandt.jobs.files import Files, Home
+from remembrandt.memory import lesson
+from remembrandt.memory.library import Concept, Library
+from remembrandt.report import Progress, write_atomic
+from remembrandt.settings import Wrong
+from remembrandt.training import dreambooth, examples, methods
+from remembrandt.training.examples import Example
+
+Document = dict[str, Any]
+
+
+def finetune(request: Document, files: Files, progress: Progress) -> Document:
+    """Teach one concept; what was learned lies in the job's `staging` until it is published."""
+    with threads(request["threads"]):
+        family = based(request, files)
+        concept = Concept(**request["concept"])
+        matter = lesson.Matter(concept, request["prompts"], request["number"], request["seed"])
+        method = methods.method(request["method"], request["options"], family)
+        taught = lesson.teach(
+            family,
+            library(request, files.home),
+            matter,
+            method,
+            files.squares(),
+            files.folder,
+            beside=lambda: _class_examples(family, request, files, progress),
+            progress=progress,
+        )
+    found = {
+        "moved": taught.moved,
+        "steps": taught.steps,
+        "seconds": taught.seconds,
+        "retention": taught.retention,
+    }
+    write_atomic(files.result, json.dumps(found))
+    return found
+
+
+def generate(request: Document, files: Files, progress: Progress) -> Document:
+    """Paint and save under `request["out"]`: `{images: [{path, ...the recipe}]}`."""
+    pictures = paint(request, files, progress)
+    return {"images": [keep(p, Path(request["out"]), request["format"]) for p in pictures]}
+
+
+def paint(request: Document, files: Files, progress: Progress) -> list[Painted]:
+    """The pictures of a request, each with its recipe."""
+    family = based(request, files)
+    known = library(request, files.home)
+    called = known.call_up(request["prompt"], request["negative"], request["strengths"])
+    asked = Request(
+        prompt=called.prompt,
+        negative=called.negative,
+        n=request["n"],
+        seed=request["seed"],
+        sampler=request["sampler"],
+        steps=request["steps"],
+        guidance=request["guidance"],
+        size=request["size"] and tuple(request["size"]),
+        words=called.words,
+        wears=called.wears,
+    )
+    said = {k: request[k] for k in ("prompt", "negative", "model", "version")}
+    if called.concepts:
+        said["concepts"] = [c.identifier for c in called.concepts]
+    if request["strengths"]:
+        said["strength_of"] = request["strengths"]
+    painted = Engine(family).paint([asked], progress)[0]
+    return [replace(p, recipe={**p.recipe, **said}) for p in painted]
+
+
+def keep(painted: Painted, folder: Path, format: str) -> Document:
+    """Save a picture: `{path, ...its recipe}`. The same picture again is the same file."""
+    told = json.dumps(painted.recipe, sort_keys=True)
+    mark = hashlib.sha256(told.encode() + painted.pixels.tobytes()).hexdigest()[:6]
+    name = f"{_slug(painted.recipe)}-{painted.recipe['seed']}-{mark}.{format}"
+    recipe.save(painted, folder / name)
+    return {"path": str(folder / name), **painted.recipe}
+
+
+def based(request: Document, files: Files) -> Family:
+    """The family that the model stands on: the home's own copy of it, if it has one."""
+    base = request["base"]
+    place = standing(request, files.home)
+    family = files.load(place, request["device"], request["precision"])
+    if place == base["source"] and base["digest"] not in (None, family.digest):
+        raise Wrong(f"{place} holds other weights than when this job began: give those back")
+    return family
+
+
+def standing(request: Document, home: Home) -> str | Path:
+    """Where the weights of a model lie: its own, the home's copy of its base, or the original."""
+    own = request.get("weights") or request["base"]["folder"]
+    return home.path / own if own else request["base"]["source"]
+
+
+def library(request: Document, home: Home) -> Library:
+    """The concepts that the model knew when the request was made."""
+    older = [
+        Concept(**{**row, "folder": home.path / row["folder"] if row["folder"] else None})
+        for row in request["older"]
+    ]
+    return Library(older, request["base"]["digest"], request["worn_by"])
+
+
+def _class_examples(
+    family: Family, request: Document, files: Files, progress: Progress
+) -> list[Example]:
+    """What holds the category in place: the user's pictures, or painted ones that lessons share."""
+    count = request["options"].get("num_class_images", 0)
+    prompt, seed = request["class_prompt"], request["seed"]
+    squares = files.squares("class")
+    if not squares and count:
+        place = files.home.class_pictures
+        squares = dreambooth.class_pictures(
+            family, prompt, count, place, seed=seed, progress=progress
+        )
+    if not squares:
+        return []
+    weight = request["options"].get("prior_weight", 1.0)
+    return examples.encode(family, squares, [prompt], kind="class", weight=weight)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """As many as the job began with: sums in another order are other sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _slug(recipe: Mapping[str, Any]) -> str:
+    words = "".join(c if c.isalnum() else " " for c in recipe["prompt"].lower()).split()
+    return "-".join(words)[:60] or "picture"
+
+
+WORK: dict[str, Callable[[Document, Files, Progress], Document]] = {
+    "finetune": finetune,
+    "generate": generate,
+}

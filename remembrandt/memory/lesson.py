@@ -1,0 +1,180 @@
+"""One lesson, from squares of photos to what may be published. Read this page first.
+
+A lesson is a function of what it is given and of the folder it works in: killed at any moment and
+called again, it goes on from its newest checkpoint and leaves the same files, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from remembrandt import __version__
+from remembrandt.adapters import adapter as adapters
+from remembrandt.adapters.adapter import Adapter
+from remembrandt.adapters.wear import Worn
+from remembrandt.engine.engine import Engine
+from remembrandt.engine.request import Request
+from remembrandt.family import load as families
+from remembrandt.family.family import Family
+from remembrandt.memory import retention
+from remembrandt.memory.library import Concept, Library
+from remembrandt.report import Event, Progress, silent, write_atomic
+from remembrandt.settings import Wrong
+from remembrandt.training import examples, methods
+from remembrandt.training.examples import Example
+from remembrandt.training.method import Lesson, Method, first_rows
+
+PREVIEWS = 4  # in a lesson
+PREVIEW_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What is taught: a concept that is new to the library, and under which prompts."""
+
+    concept: Concept
+    prompts: Sequence[str]
+    number: int = 1  # of the lesson; says which older concepts it measures
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What lies in `folder`: an adapter, or a whole family where the UNet itself moved."""
+
+    folder: Path
+    moved: bool
+    steps: int
+    seconds: float
+    retention: dict[str, Any]
+
+
+def teach(
+    family: Family,
+    library: Library,
+    matter: Matter,
+    method: Method,
+    photos: Sequence[np.ndarray],
+    folder: Path,
+    *,
+    beside: Callable[[], list[Example]] = list,
+    progress: Progress = silent,
+) -> Taught:
+    """Teach `matter` from `photos` (uint8, (s, s, 3)) by `method`, working in `folder`.
+
+    `beside` makes the class examples, if there are any. Raises `loop.Diverged`; whatever `progress`
+    raises passes through and leaves a checkpoint.
+    """
+    began, staging = time.monotonic(), folder / "staging"
+    progress(Event("preparing", 0, 1))
+    asked = retention.prompts(*_measured(library, matter)) if method.added else {}
+    before = _once(folder / "before.json", lambda: retention.hashes(family, library, asked))
+    found = _examples(family, matter, photos, folder, beside)
+    progress(Event("preparing", 1, 1))
+
+    every = {_interval(method): _preview(family, matter, folder, progress)}
+    lesson = Lesson(found, _words(family, matter, method), matter.seed)
+    learned = methods.learn(method, family, lesson, folder=folder, progress=progress, every=every)
+
+    progress(Event("checking", 0, 1))
+    shutil.rmtree(staging, ignore_errors=True)
+    if learned.adapter is None:
+        families.save(family, staging)
+    else:
+        adapters.save(learned.adapter, staging, _manifest(family, matter, method))
+    new = replace(matter.concept, folder=staging)
+    grown = replace(library, concepts=[*library.concepts, new])
+    after = retention.hashes(family, grown, asked)
+    kept = retention.compare(before, after, len(library.concepts))
+    progress(Event("checking", 1, 1))
+    moved, seconds = learned.adapter is None, time.monotonic() - began
+    return Taught(staging, moved, learned.steps, round(seconds, 2), kept)
+
+
+def _measured(library: Library, matter: Matter) -> tuple[list[Concept], str, str]:
+    older = retention.turn(library.concepts, matter.number)
+    return older, matter.concept.identifier, matter.concept.category
+
+
+def _words(family: Family, matter: Matter, method: Method) -> Mapping[str, torch.Tensor]:
+    """The rows that the identifier starts from, where it becomes an added token."""
+    if not method.added:
+        return {}
+    rows = first_rows(family, matter.concept.category, getattr(method, "vectors", 1))
+    return {matter.concept.identifier: rows}
+
+
+def _examples(
+    family: Family,
+    matter: Matter,
+    photos: Sequence[np.ndarray],
+    folder: Path,
+    beside: Callable[[], list[Example]],
+) -> list[Example]:
+    """What the loop reads, encoded once: at another batch shape the last bits would differ."""
+    path = folder / "examples.safetensors"
+    if not path.is_file():
+        examples.save([*examples.encode(family, photos, matter.prompts), *beside()], path)
+    return examples.load(path)
+
+
+def _interval(method: Method) -> int:
+    return max(1, -(-getattr(method, "steps", PREVIEWS) // PREVIEWS))
+
+
+def _preview(
+    family: Family, matter: Matter, folder: Path, progress: Progress
+) -> Callable[[int, Adapter | None], None]:
+    """Paints the concept as it is now; the lesson's own randomness does not see it."""
+
+    def preview(step: int, adapter: Adapter | None) -> None:
+        worn = () if adapter is None else (Worn(adapter),)
+        words = {}
+        if adapter is not None and adapter.rows is not None:
+            words[matter.concept.identifier] = adapter.rows
+        asked = Request(prompt=matter.prompts[0], words=words, wears=worn, steps=PREVIEW_STEPS)
+        path = folder / "previews" / f"{step:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Image.fromarray(Engine(family).paint([asked])[0][0].pixels).save(path)
+        except Wrong as fault:  # a lesson in trouble; its loss decides, not its preview
+            progress(Event("preview", step, step, message=str(fault)))
+        else:
+            progress(Event("preview", step, step, preview=path))
+
+    return preview
+
+
+def _manifest(family: Family, matter: Matter, method: Method) -> dict[str, Any]:
+    """Who the adapter is. Nothing that varies between equal lessons."""
+    concept = matter.concept
+    return {
+        "base": family.digest,
+        "family": family.name,
+        "revision": family.revision,
+        "method": next(n for n, kind in methods.METHODS.items() if isinstance(method, kind)),
+        "options": asdict(method),  # type: ignore[call-overload]
+        "concept": concept.id,
+        "identifier": concept.identifier,
+        "name": concept.name,
+        "category": concept.category,
+        "prompts": list(matter.prompts),
+        "seed": matter.seed,
+        "versions": {"remembrandt": __version__, "torch": torch.__version__},
+    }
+
+
+def _once(path: Path, make: Callable[[], dict]) -> dict:
+    if not path.is_file():
+        write_atomic(path, json.dumps(make(), indent=1))
+    return json.loads(path.read_text())

@@ -1,0 +1,107 @@
+"""The library: a model's concepts, and how a prompt calls them up.
+
+The gate (design.md, idea 5): a concept's adapter and embedding rows take part in a request only if
+its prompt names the concept, by identifier or by name. Nothing else reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from remembrandt.adapters import adapter as adapters
+from remembrandt.adapters.adapter import Adapter
+from remembrandt.adapters.wear import Worn
+from remembrandt.conditions import text
+from remembrandt.settings import Wrong, nearest
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What a model knows by `identifier` (and `name`); `folder` holds its adapter if any."""
+
+    id: str
+    identifier: str
+    category: str
+    name: str | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Called:
+    """A prompt as it is painted, and what its picture wears."""
+
+    prompt: str
+    negative: str
+    words: Mapping[str, Tensor]
+    wears: tuple[Worn, ...]
+    concepts: tuple[Concept, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Concepts on one base. Adapters are read when first called up, and checked against `base`."""
+
+    concepts: Sequence[Concept] = ()
+    base: str | None = None
+    worn_by: Literal["both", "prompt"] = "both"
+    _read: dict[str, Adapter] = field(default_factory=dict)
+
+    def call_up(
+        self, prompt: str, negative: str = "", strengths: Mapping[str, float] | None = None
+    ) -> Called:
+        """Names become "identifier category"; what either prompt names is worn.
+
+        `strengths`, by identifier or name, are 1 where nothing is said. `Wrong` if one of them
+        belongs to no concept of the model or to none that is named.
+        """
+        prompt, negative = self.spelled(prompt), self.spelled(negative)
+        words = {c.identifier: c for c in self.concepts}
+        named = text.named(prompt, words) | text.named(negative, words)
+        concepts = tuple(c for c in self.concepts if c.identifier in named)
+        weights = self._strengths(strengths or {}, concepts)
+        worn = [(c, self.adapter(c)) for c in concepts if c.folder is not None]
+        return Called(
+            prompt,
+            negative,
+            {c.identifier: a.rows for c, a in worn if a.rows is not None},
+            tuple(Worn(a, weights.get(c.identifier, 1.0), self.worn_by) for c, a in worn),
+            concepts,
+        )
+
+    def spelled(self, prompt: str) -> str:
+        """The prompt with each name written as its concept's identifier and category."""
+        for concept in self.concepts:
+            if concept.name:
+                name, category = re.escape(concept.name), re.escape(concept.category)
+                full = f"{concept.identifier} {concept.category}"
+                pattern = rf"(?<!\w){name}(?!\w)(\s+{category}(?!\w))?"
+                prompt = re.sub(pattern, lambda _, full=full: full, prompt, flags=re.IGNORECASE)
+        return prompt
+
+    def find(self, word: str) -> Concept:
+        """The concept of that identifier or name."""
+        known = {k.lower(): c for c in self.concepts for k in (c.identifier, c.name) if k}
+        if word.lower() not in known:
+            hint = nearest(word, list(known)) if known else " The model was taught nothing yet."
+            raise Wrong(f"the model knows no concept {word!r}.{hint}")
+        return known[word.lower()]
+
+    def adapter(self, concept: Concept) -> Adapter:
+        """What was taught, read once."""
+        assert concept.folder is not None
+        if concept.id not in self._read:
+            self._read[concept.id] = adapters.load(concept.folder, base=self.base)[0]
+        return self._read[concept.id]
+
+    def _strengths(self, asked: Mapping[str, float], named: Sequence[Concept]) -> dict[str, float]:
+        found = {self.find(word).identifier: weight for word, weight in asked.items()}
+        idle = [word for word in found if word not in {c.identifier for c in named}]
+        if idle:
+            raise Wrong(f"the prompt does not name {idle[0]!r}, whose strength is given")
+        return found

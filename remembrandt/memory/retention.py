@@ -1,0 +1,64 @@
+"""What a lesson has changed of what was there: picture hashes of older concepts and the base.
+
+In a gated model the answer is known (nothing: the gate is a proof), so what is measured here is
+that the code keeps the proof's promises. The same requests are painted before and after in the same
+batch, and every value of every picture must be equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from remembrandt.engine.engine import Engine
+from remembrandt.engine.request import Request
+from remembrandt.family.family import Family
+from remembrandt.memory.library import Concept, Library
+
+MOST = 8  # older concepts that a lesson measures; the proof covers the rest
+STEPS = 4  # a difference of one bit shows at the first
+
+
+def turn(concepts: Sequence[Concept], lesson: int) -> list[Concept]:
+    """The concepts that lesson number `lesson` measures: all in turn, `MOST` at a time."""
+    if len(concepts) <= MOST:
+        return list(concepts)
+    return [concepts[(lesson * MOST + k) % len(concepts)] for k in range(MOST)]
+
+
+def prompts(older: Sequence[Concept], identifier: str, category: str) -> dict[str, list[str]]:
+    """What is painted: each older concept, and prompts of the base on both sides of the gate."""
+    base = ["", f"a {category}", f"a {identifier}s {category}", f"a x{identifier} {category}"]
+    return {"base": base} | {c.identifier: [f"a {c.identifier} {c.category}"] for c in older}
+
+
+def hashes(family: Family, library: Library, asked: Mapping[str, list[str]]) -> dict[str, str]:
+    """A digest of the pictures of each key, all painted in one batch."""
+    called = [library.call_up(prompt) for group in asked.values() for prompt in group]
+    requests = [Request(prompt=c.prompt, words=c.words, wears=c.wears, steps=STEPS) for c in called]
+    painted = iter(Engine(family).paint(requests) if requests else [])
+    found = {}
+    for key, group in asked.items():
+        pixels = [next(painted)[0].pixels.tobytes() for _ in group]
+        found[key] = hashlib.sha256(b"".join(pixels)).hexdigest()
+    return found
+
+
+def compare(before: Mapping[str, str], after: Mapping[str, str], concepts: int) -> dict[str, Any]:
+    """`mean, worst, published` (and `why`), of `concepts` older ones: 1 means equal to the bit."""
+    changed = [key for key, digest in before.items() if after.get(key) != digest]
+    older = [float(key not in changed) for key in before if key != "base"]
+    kept = sum(older) + concepts - len(older)  # those not painted now keep their figure
+    found: dict[str, Any] = {
+        "mean": kept / concepts if concepts else 1.0,
+        "worst": min(older, default=1.0),
+        "published": not changed,
+        "measure": "picture hashes",
+        "measured": len(older),
+        "carried": concepts - len(older),
+        "base_unchanged": "base" not in changed,
+    }
+    if changed:
+        found["why"] = f"pictures changed that this lesson must not touch: {', '.join(changed)}"
+    return found

@@ -1,0 +1,183 @@
+"""Training of the pocket's judges, on renders degraded as a painter degrades them, and the gates they must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from remembrandt.evaluation.judges import Instances, Readers, pixels
+from remembrandt.pocket import pictures
+
+
+def readers() -> Readers:
+    """Untrained readers for every word of the world."""
+    from remembrandt.pocket.world import vocabulary as words
+
+    return Readers(
+        {"place": list(words.PLACES), "style": [*words.STYLES, *words.HELD_BACK], "relation": ["", *words.RELATIONS]},
+        list(words.CATEGORIES),
+        {"colour": list(words.COLOURS), "pattern": list(words.PATTERNS), "size": list(words.SIZES)},
+    )
+
+
+def truth(scene, config: dict) -> dict[str, Tensor]:
+    """The right answers for one scene; -100 where there is nothing to read."""
+    from remembrandt.pocket.world.styles import STYLES
+
+    lost = STYLES[scene.style].destroys
+    whole = {n: torch.tensor(values.index(getattr(scene, n))) for n, values in config["whole"].items()}
+    there = torch.zeros(len(config["categories"]))
+    of = {n: torch.full((len(there),), -100) for n in config["attributes"]}
+    for subject in scene.subjects:
+        k = config["categories"].index(subject.category)
+        there[k] = 1
+        for name, values in config["attributes"].items():
+            of[name][k] = -100 if name in lost else values.index(getattr(subject, name))
+    return whole | {"present": there} | of
+
+
+def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tensor:
+    """Cross-entropy of everything that can be read off the batch."""
+    with torch.autocast(x.device.type, torch.bfloat16):
+        out = network(x)
+    total = 4 * F.binary_cross_entropy_with_logits(out["present"].float(), answers["present"])
+    for name in network.config["whole"]:
+        total = total + F.cross_entropy(out[name].float(), answers[name])
+    for name in network.config["attributes"]:
+        total = total + F.cross_entropy(out[name].float().flatten(0, 1), answers[name].flatten())
+    return total
+
+
+def degrade(x: Tensor, rng: np.random.Generator, round_trip: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """Pictures in [-1, 1] as a painter might leave them: through the autoencoder, blurred, off in tone, a bit noisy."""
+    if round_trip is not None and rng.random() < 0.6:
+        x = round_trip(x)
+    if rng.random() < 0.3:
+        size = int(rng.choice([64, 80, 96]))
+        x = F.interpolate(F.interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
+    tone = torch.from_numpy(rng.normal(1, 0.06, (len(x), 1, 1, 1)).astype(np.float32))
+    shift = torch.from_numpy(rng.normal(0, 0.04, (len(x), 3, 1, 1)).astype(np.float32))
+    grain = torch.from_numpy(rng.standard_normal(x.shape, np.float32)) * float(rng.uniform(0, 0.05))
+    return (x * tone + shift + grain).clamp(-1, 1)
+
+
+def reader_batches(shard: Callable[[int], np.ndarray], shards: int, batch: int, seed: int, config: dict, round_trip):
+    """step -> (pixels, answers): base styles from the rendered shards, the held-back styles rendered on the way."""
+    from remembrandt.pocket.world import vocabulary as words
+    from remembrandt.pocket.world.scene import render
+
+    def make(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        rng = np.random.default_rng([seed, step])
+        images, answers = [], []
+        for _ in range(batch):
+            number = int(rng.integers(shards * pictures.SHARD))
+            scene = pictures.scene(number)
+            if rng.random() < 0.12:
+                scene = replace(scene, style=str(rng.choice(words.HELD_BACK)))
+                images.append(render(scene, 128))
+            else:
+                images.append(shard(number // pictures.SHARD)[number % pictures.SHARD])
+            answers.append(truth(scene, config))
+        x = degrade(pixels(np.stack(images)), rng, round_trip)
+        return x, {name: torch.stack([a[name] for a in answers]) for name in answers[0]}
+
+    return make
+
+
+def portraits(rng: np.random.Generator, subject, count: int, styles=None) -> list[np.ndarray]:
+    """The same thing alone, in `count` scenes that share nothing but it."""
+    from remembrandt.pocket.world import vocabulary as words
+    from remembrandt.pocket.world.scene import render, sample
+
+    made = []
+    for _ in range(count):
+        scene = sample(rng, pairs=0.0, signs=0.0, **({"styles": styles} if styles else {}))
+        size = str(rng.choice(words.SIZES))
+        made.append(render(replace(scene, subjects=(replace(subject, size=size),)), 128))
+    return made
+
+
+def litter(rng: np.random.Generator, instances: int):
+    """`instances` things of one category; half of the time all of one colour and pattern, so that only identity tells."""
+    from remembrandt.pocket.world import vocabulary as words
+    from remembrandt.pocket.world.scene import Subject
+
+    category = str(rng.choice(list(words.CATEGORIES)))
+    twins = rng.random() < 0.5
+    first = (str(rng.choice(list(words.COLOURS))), str(rng.choice(words.PATTERNS)))
+    made = []
+    for _ in range(instances):
+        coat = first if twins else (str(rng.choice(list(words.COLOURS))), str(rng.choice(words.PATTERNS)))
+        made.append(Subject(category, *coat, "middle", int(rng.integers(2**31))))
+    return made
+
+
+def instance_batches(batch: int, seed: int, round_trip, instances: int = 6, views: int = 2):
+    """step -> (pixels, who): litters of one category each, every instance seen `views` times."""
+
+    def make(step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([seed, step])
+        images, who = [], []
+        for group in range(batch // (instances * views)):
+            for k, subject in enumerate(litter(rng, instances)):
+                images += portraits(rng, subject, views)
+                who += [group * instances + k] * views
+        return degrade(pixels(np.stack(images)), rng, round_trip), torch.tensor(who)
+
+    return make
+
+
+def instance_loss(network: Instances, x: Tensor, who: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrast (Khosla et al. 2020, eq. 2)."""
+    with torch.autocast(x.device.type, torch.bfloat16):
+        seen = network(x)
+    logits = seen @ seen.T / temperature
+    logits = logits.masked_fill(torch.eye(len(x), dtype=torch.bool), -1e4)
+    same = (who[:, None] == who[None]) & ~torch.eye(len(x), dtype=torch.bool)
+    return -(F.log_softmax(logits, 1) * same).sum(1).div(same.sum(1)).mean()
+
+
+@torch.inference_mode()
+def reader_accuracy(network: Readers, numbers: range, round_trip=None, **wanted) -> dict[str, float]:
+    """Accuracy per attribute on unseen renders; attributes a style declares to destroy are left out there."""
+    from remembrandt.pocket.world.scene import render
+    from remembrandt.pocket.world.styles import STYLES
+
+    right: dict[str, list[bool]] = {}
+    for start in range(numbers.start, numbers.stop, 50):
+        scenes = [pictures.scene(n, **wanted) for n in range(start, min(start + 50, numbers.stop))]
+        x = pixels(np.stack([render(s, 128) for s in scenes]))
+        out = network(round_trip(x) if round_trip else x)
+        for i, scene in enumerate(scenes):
+            answers, lost = truth(scene, network.config), STYLES[scene.style].destroys
+            for name in network.config["whole"]:
+                if name not in lost:
+                    right.setdefault(name, []).append(bool(out[name][i].argmax() == answers[name]))
+            there = answers["present"].nonzero().flatten()
+            top = set(out["present"][i].topk(len(there)).indices.tolist())
+            if "category" not in lost:
+                right.setdefault("category", []).append(top == set(there.tolist()))
+            for name in network.config["attributes"]:
+                if name not in lost:
+                    hits = [bool(out[name][i, k].argmax() == answers[name][k]) for k in there]
+                    right.setdefault(name, []).extend(hits)
+    return {name: float(np.mean(hits)) for name, hits in right.items()}
+
+
+@torch.inference_mode()
+def instance_auc(network: Instances, litters: int, seed: int, styles=None) -> float:
+    """AUC of the cosine: same instance against another of its class, over places and styles, on unseen identities."""
+    rng = np.random.default_rng([seed, 1])
+    same, other = [], []
+    for _ in range(litters):
+        seen = [network(pixels(np.stack(portraits(rng, s, 2, styles)))) for s in litter(rng, 4)]
+        same += [float(v[0] @ v[1]) for v in seen]
+        other += [float(a[i] @ b[j]) for a, b in combinations(seen, 2) for i in (0, 1) for j in (0, 1)]
+    ranks = np.argsort(np.argsort(np.concatenate([same, other])))[: len(same)]
+    return float((ranks.sum() - len(same) * (len(same) - 1) / 2) / (len(same) * len(other)))

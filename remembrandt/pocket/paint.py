@@ -1,0 +1,84 @@
+"""The pocket's painter: the base UNet, trained on cached latents of the world and captions drawn anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+
+from remembrandt.diffusion.parametrisation import add_noise, target
+from remembrandt.diffusion.schedule import Schedule
+from remembrandt.pocket import pictures
+
+EMPTY = 0.1  # share of captions that are dropped
+
+
+@torch.no_grad()
+def latents(vae: AutoencoderKL, folder: Path, index: int) -> np.ndarray:
+    """Mean and deviation of the latents of shard `index`, scaled, float16 (SHARD, 8, 16, 16), made once."""
+    path = folder / f"latents-{index:04d}.npy"
+    if not path.exists():
+        images = pictures.shard(folder, index)
+        parts = []
+        for start in range(0, len(images), 50):
+            pixels = torch.from_numpy(images[start : start + 50]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with torch.autocast(vae.device.type, torch.bfloat16):
+                made = vae.encode(pixels.to(vae.device)).latent_dist  # type: ignore[union-attr]
+            both = torch.cat([made.mean.float(), made.std.float()], 1) * vae.config["scaling_factor"]
+            parts.append(both.half().cpu().numpy())
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, np.concatenate(parts))
+        part.rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def caption(number: int, draw: int) -> str:
+    from remembrandt.pocket.world.captions import caption as say
+
+    return say(pictures.scene(number), np.random.default_rng([19, number, draw]))
+
+
+def batches(latent: Callable[[int], np.ndarray], shards: range, batch: int, seed: int):
+    """step -> (latents (n, 4, 16, 16) drawn from their Gaussians, captions of which `EMPTY` are empty)."""
+
+    def make(step: int) -> tuple[Tensor, list[str]]:
+        rng = np.random.default_rng([seed, step])
+        numbers = rng.integers(shards.start * pictures.SHARD, shards.stop * pictures.SHARD, batch)
+        stored = np.stack([latent(int(n) // pictures.SHARD)[int(n) % pictures.SHARD] for n in numbers])
+        mean, std = torch.from_numpy(stored.astype(np.float32)).chunk(2, 1)
+        noise = torch.from_numpy(rng.standard_normal(mean.shape, np.float32))
+        said = ["" if rng.random() < EMPTY else caption(int(n), step) for n in numbers]
+        return mean + std * noise, said
+
+    return make
+
+
+def loss(
+    unet: UNet2DConditionModel,
+    text: CLIPTextModelWithProjection,
+    tokens: CLIPTokenizer,
+    schedule: Schedule,
+    batch: tuple[Tensor, list[str]],
+    seed: tuple[int, ...],
+    gamma: float = 5.0,
+) -> Tensor:
+    """The eps loss with min-SNR weights (Hang et al. 2023, eq. 6); t and noise from `seed`."""
+    clean, said = batch
+    rng = np.random.default_rng(seed)
+    t = torch.from_numpy(rng.integers(0, 1000, len(clean))).to(clean.device)
+    noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32)).to(clean.device)
+    alpha_bar = schedule.alphas_cumprod.to(clean)[t][:, None, None, None]
+    ids = tokens(said, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(clean.device)
+    with torch.autocast(clean.device.type, torch.bfloat16):
+        with torch.no_grad():
+            states = text(ids).last_hidden_state
+        out = unet(add_noise(clean, noise, alpha_bar), t, states).sample.float()
+    snr = (alpha_bar / (1 - alpha_bar)).flatten()
+    each = (out - target(schedule.prediction, clean, noise, alpha_bar)).square().mean((1, 2, 3))
+    return (each * (snr.clamp(max=gamma) / snr)).mean()

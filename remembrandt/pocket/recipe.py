@@ -1,0 +1,216 @@
+"""`make weights`: renders, trains, evaluates and writes the pocket, stage by stage; what is finished is not done again.
+
+Each stage is a function of the work folder that leaves its result there; killed, it goes on from its checkpoint.
+Tokenizer, autoencoder and towers are frozen: their stages run only where their result is missing (details 23).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from remembrandt.diffusion.schedule import scaled_linear
+from remembrandt.evaluation import judges
+from remembrandt.pocket import autoencoder, judging, networks, paint, pictures, towers
+from remembrandt.report import Event
+from remembrandt.training.loop import Plan, fit
+
+RESULT = "result"  # a stage's finished network, inside its folder
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything. The defaults are what the tracked weights were made with on two cores."""
+
+    shards: int = 50
+    autoencoder: int = 10_500
+    whole: int = 1_000  # of the autoencoder's steps, how many on whole pictures
+    towers: int = 900
+    readers: int = 1_500
+    instances: int = 900
+    painter: int = 10_000
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class Work:
+    """The ignored folder that holds pictures, checkpoints and finished parts, and when to stop."""
+
+    folder: Path
+    sizes: Sizes
+    until: float | None = None
+
+    def minutes(self) -> float | None:
+        return None if self.until is None else max(0.0, (self.until - time.monotonic()) / 60)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+
+class Stopped(Exception):
+    """The minutes given are over; everything is written and the next call goes on."""
+
+
+def train(work: Work, name: str, parts: Mapping[str, nn.Module], loss: Callable[[int], torch.Tensor], plan: Plan) -> None:
+    """Fit `parts` and leave them averaged, ready to be saved; raises Stopped when the minutes are over."""
+    parameters = {f"{part}.{n}": p for part, m in parts.items() for n, p in m.named_parameters() if p.requires_grad}
+    plan = Plan(**{**plan.__dict__, "minutes": work.minutes(), "checkpoint_every": 500})
+    began, recent = time.monotonic(), []
+
+    def tell(event: Event) -> None:
+        recent.append(event.loss)
+        if event.step % 100 == 0:
+            pace = (time.monotonic() - began) / len(recent)
+            left = pace * (event.total - event.step) / 60
+            print(f"{name} {event.step}/{event.total} loss {np.mean(recent[-100:]):.4f} {left:.0f} min left", flush=True)
+
+    outcome = fit(loss, parameters, plan, folder=work / name, stage=name, progress=tell)
+    with torch.no_grad():
+        for n, p in parameters.items():
+            p.copy_(outcome.average[n] if outcome.average else p)
+    for m in parts.values():
+        m.eval()
+    if not outcome.finished and name != "painter":
+        raise Stopped
+
+
+def render(work: Work) -> None:
+    pictures.render(work / "pictures", range(work.sizes.shards))
+
+
+def make_autoencoder(work: Work) -> None:
+    net = networks.autoencoder()
+    s = work.sizes
+    small = autoencoder.batches(work / "pictures", s.shards, 24, 1)
+    large = autoencoder.batches(work / "pictures", s.shards, 8, 2)
+
+    def loss(step: int) -> torch.Tensor:
+        crop = 64 if step < s.autoencoder - s.whole else 128
+        pixels = (small if crop == 64 else large)(step, crop)
+        return autoencoder.loss(net, pixels, torch.Generator().manual_seed(step))
+
+    train(work, "autoencoder", {"vae": net}, loss, Plan(s.autoencoder, 1e-3, warmup=100, decay="cosine", ema=0.998))
+    scale = 1 / float(np.std(paint.latents(net, work / "pictures", 0)[:, :4].astype(np.float32)))
+    (work / "pictures" / "latents-0000.npy").unlink()  # it was made to learn the scale, hence without it
+    net.register_to_config(scaling_factor=round(scale, 5))
+    net.save_pretrained(work / "autoencoder" / RESULT)
+
+
+def make_towers(work: Work) -> None:
+    from remembrandt.pocket.world.captions import lexicon
+    from remembrandt.pocket.world.vocabulary import SYLLABLES
+
+    tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / RESULT / "tokenizer")
+    text, image, scale = networks.text_tower(tokens), networks.image_tower(), nn.Parameter(torch.tensor(2.66))
+    make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
+    extra = nn.Module()
+    extra.scale = scale
+    train(
+        work, "towers", {"text": text, "image": image, "logit": extra},
+        lambda step: towers.loss(text, image, scale, tokens, make(step)),
+        Plan(work.sizes.towers, 1e-3, warmup=150, decay="cosine", weight_decay=0.05, beta2=0.98, ema=0.995),
+    )  # fmt: skip
+    text.save_pretrained(work / "towers" / RESULT / "text")
+    image.save_pretrained(work / "towers" / RESULT / "image")
+
+
+def loaded(work: Work):
+    """The frozen parts: tokenizer, text tower, image tower, autoencoder."""
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+
+    at = work / "towers" / RESULT
+    return (
+        CLIPTokenizer.from_pretrained(at / "tokenizer"),
+        CLIPTextModelWithProjection.from_pretrained(at / "text").eval().requires_grad_(False),
+        CLIPVisionModelWithProjection.from_pretrained(at / "image").eval().requires_grad_(False),
+        AutoencoderKL.from_pretrained(work / "autoencoder" / RESULT).eval().requires_grad_(False),
+    )
+
+
+def round_trip(vae, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
+        return vae.decode(vae.encode(x).latent_dist.mean).sample.float().clamp(-1, 1)
+
+
+def make_readers(work: Work) -> None:
+    net, vae = judging.readers(), loaded(work)[3]
+    shard = partial(pictures.shard, work / "pictures")
+    make = judging.reader_batches(shard, work.sizes.shards, 32, 5, net.config, partial(round_trip, vae))
+    train(
+        work, "readers", {"readers": net}, lambda step: judging.reader_loss(net, *make(step)),
+        Plan(work.sizes.readers, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
+    )  # fmt: skip
+    judges.save(net, work / "readers" / RESULT)
+
+
+def make_instances(work: Work) -> None:
+    net, vae = judges.Instances(), loaded(work)[3]
+    make = judging.instance_batches(48, 6, partial(round_trip, vae))
+    train(
+        work, "instances", {"instances": net}, lambda step: judging.instance_loss(net, *make(step)),
+        Plan(work.sizes.instances, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
+    )  # fmt: skip
+    judges.save(net, work / "instances" / RESULT)
+
+
+def make_painter(work: Work) -> None:
+    tokens, text, _, vae = loaded(work)
+    s, net, schedule = work.sizes, networks.painter(), scaled_linear()
+    make = paint.batches(partial(paint.latents, vae, work / "pictures"), range(s.shards), s.batch, 4)
+    train(
+        work, "painter", {"unet": net},
+        lambda step: paint.loss(net, text, tokens, schedule, make(step), (8, step)),
+        Plan(s.painter, 5e-4, warmup=400, decay="cosine", weight_decay=0.01, ema=0.999),
+    )  # fmt: skip
+    net.save_pretrained(work / "painter" / RESULT)
+
+
+STAGES: dict[str, Callable[[Work], None]] = {
+    "render": render,
+    "autoencoder": make_autoencoder,
+    "towers": make_towers,
+    "readers": make_readers,
+    "instances": make_instances,
+    "painter": make_painter,
+}
+
+
+def make(work: Work, only: list[str] | None = None) -> bool:
+    """Run the stages in order, or `only` some; False if the minutes ended first."""
+    for name, stage in STAGES.items():
+        if (only and name not in only) or (work / name / RESULT).exists():
+            continue
+        torch.manual_seed(sum(name.encode()))
+        print(f"== {name}", flush=True)
+        try:
+            stage(work)
+        except Stopped:
+            print(f"{name}: the minutes are over; call again to go on")
+            return False
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(".weights"))
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--only", nargs="*")
+    for name, value in Sizes().__dict__.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    given = vars(parser.parse_args())
+    until = None if given["minutes"] is None else time.monotonic() + given["minutes"] * 60
+    sizes = Sizes(**{name: given[name] for name in Sizes().__dict__})
+    make(Work(given["work"], sizes, until), given["only"])
+
+
+if __name__ == "__main__":
+    main()

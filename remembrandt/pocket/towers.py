@@ -1,0 +1,112 @@
+"""The pocket's CLIP: a text and an image tower that share a space, trained by contrast on scenes and their captions.
+
+Two additions to the recipe of CLIP (Radford et al. 2021) make a small world's captions carry which colour belongs to
+which thing: captions with one fact changed as extra wrong answers, and next-token prediction on the text tower, so that
+every position's state still holds its words when the painter's cross-attention reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from remembrandt.pocket import pictures
+from remembrandt.pocket.networks import EYE
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def look(images: np.ndarray | Tensor) -> Tensor:
+    """uint8 (n, h, w, 3) -> what the image tower sees, by the preprocessing that the family records."""
+    x = torch.as_tensor(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    x = F.interpolate(x, size=(EYE, EYE), mode="bicubic", align_corners=False, antialias=False)
+    return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def captions(number: int, draw: int) -> tuple[str, str]:
+    """A caption of scene `number` and the same sentence about a scene in which one thing is otherwise."""
+    from remembrandt.pocket.world.captions import caption
+
+    scene = pictures.scene(number)
+    rng = np.random.default_rng([13, number, draw])
+    right = caption(scene, np.random.default_rng([17, number, draw]))
+    wrong = caption(altered(scene, rng), np.random.default_rng([17, number, draw]))
+    return right, wrong
+
+
+def altered(scene, rng: np.random.Generator):
+    """`scene` with the things' colours or patterns exchanged, or one attribute of one thing or the place changed."""
+    from remembrandt.pocket.world import vocabulary as words
+
+    subjects = list(scene.subjects)
+    if len(subjects) == 2 and rng.random() < 0.6:
+        a, b = subjects
+        subjects = [replace(a, colour=b.colour, pattern=b.pattern), replace(b, colour=a.colour, pattern=a.pattern)]
+        return replace(scene, subjects=tuple(subjects))
+    options = {"colour": words.COLOURS, "pattern": words.PATTERNS, "category": words.CATEGORIES, "size": words.SIZES}
+    field = rng.choice([*options, "place", "style"])
+    if field == "place":
+        return replace(scene, place=str(rng.choice([p for p in words.PLACES if p != scene.place])))
+    if field == "style":
+        return replace(scene, style=str(rng.choice([s for s in words.STYLES if s != scene.style])))
+    k = int(rng.integers(len(subjects)))
+    others = [o for o in options[field] if o != getattr(subjects[k], field)]
+    subjects[k] = replace(subjects[k], **{field: str(rng.choice(others))})
+    return replace(scene, subjects=tuple(subjects))
+
+
+def loss(
+    text: CLIPTextModelWithProjection,
+    image: CLIPVisionModelWithProjection,
+    scale: Tensor,
+    tokens: CLIPTokenizer,
+    batch: tuple[Tensor, list[str], list[str]],
+) -> Tensor:
+    """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions, plus 0.2 of the next-token loss."""
+    seen, right, wrong = batch
+    n = len(right)
+    coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt")
+    ids = coded.input_ids.to(seen.device)
+    with torch.autocast(seen.device.type, torch.bfloat16):
+        said = text(ids)
+        shown = image(seen).image_embeds
+        states = said.last_hidden_state[:n]
+        next_token = states[:, :-1] @ text.text_model.embeddings.token_embedding.weight.T
+    said_at = F.normalize(said.text_embeds.float(), dim=-1)
+    match = scale.exp().clamp(max=100) * F.normalize(shown.float(), dim=-1) @ said_at.T
+    same = torch.tensor([[r == w for w in right + wrong] for r in right], device=seen.device)
+    truth = torch.arange(n, device=seen.device)
+    same[truth, truth] = False
+    match = match.masked_fill(same, -1e4)
+    upto = coded.attention_mask[:n, 1:].bool()
+    words = F.cross_entropy(next_token.float()[upto], ids[:n, 1:][upto])
+    return F.cross_entropy(match, truth) + F.cross_entropy(match[:, :n].T, truth) + 0.2 * words
+
+
+def batches(shard: Callable[[int], np.ndarray], shards: int, batch: int, seed: int):
+    """step -> (pixels, captions, changed captions)."""
+
+    def make(step: int) -> tuple[Tensor, list[str], list[str]]:
+        rng = np.random.default_rng([seed, step])
+        numbers = rng.integers(0, shards * pictures.SHARD, batch)
+        said = [captions(int(n), step) for n in numbers]
+        images = np.stack([shard(int(n) // pictures.SHARD)[int(n) % pictures.SHARD] for n in numbers])
+        return look(images), [r for r, _ in said], [w for _, w in said]
+
+    return make
+
+
+@torch.no_grad()
+def retrieval(text, image, tokens, numbers: range) -> float:
+    """Share of unseen scenes whose own caption is nearest among as many captions as `numbers` has."""
+    seen = look(np.stack([pictures.picture(n) for n in numbers]))
+    said = tokens([captions(n, 0)[0] for n in numbers], padding="longest", truncation=True, return_tensors="pt")
+    a = F.normalize(image(seen).image_embeds, dim=-1)
+    b = F.normalize(text(said.input_ids).text_embeds, dim=-1)
+    return float(((a @ b.T).argmax(1) == torch.arange(len(a))).float().mean())

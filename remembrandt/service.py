@@ -1,0 +1,366 @@
+"""The use cases: everything that the command line, Python and HTTP can ask for.
+
+A use case checks all it can before it writes anything: what the user gave wrong leaves nothing
+behind. torch is imported by the use cases that compute, never by those that list what a home holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remembrandt.jobs import painters, telling
+from remembrandt.jobs.files import Files, Home
+from remembrandt.jobs.given import paths
+from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
+from remembrandt.jobs.process import alive
+from remembrandt.jobs.runner import Runner
+from remembrandt.report import Progress, silent, write_atomic
+from remembrandt.settings import Settings, Wrong, nearest
+from remembrandt.store.rows import Job
+from remembrandt.store.store import Store, new_id
+
+if TYPE_CHECKING:
+    from remembrandt.engine.engine import Painted
+    from remembrandt.family.family import Family
+
+FAMILY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+FORMATS = ("png", "jpg", "webp")
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Service:
+    """The use cases on one home. Loaded families are kept for the next request."""
+
+    settings: Settings
+    _loaded: dict[tuple, Any] = field(default_factory=dict, repr=False)
+
+    # -- teaching ----------------------------------------------------------------------------------
+
+    def prepare(self, images, out: Path | None = None, size: int | None = None) -> Document:
+        """The squares that would be trained on, and a contact sheet with every crop drawn."""
+        from remembrandt.training import photos
+
+        raise NotImplementedError(photos, images, out, size)
+
+    def finetune(
+        self,
+        images,
+        category: str,
+        *,
+        name: str | None = None,
+        model: str | None = None,
+        base: str | None = None,
+        scope: str | None = None,
+        memory: str | None = None,
+        method: str | None = None,
+        identifier: str | None = None,
+        steps: int | str = "auto",
+        learning_rate: float | str = "auto",
+        class_images=None,
+        instance_prompt: str | None = None,
+        class_prompt: str | None = None,
+        num_class_images: int | None = None,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
+    ) -> Document:
+        """Teach one concept and publish it.
+
+        `images` is a folder, or a list of paths, PIL pictures, arrays or tensors. What is not given
+        ("auto" included) comes from the family's record and the method's defaults. The result's
+        `retention["published"]` says whether the model has it.
+        """
+        from remembrandt.jobs import orders
+
+        asked = {
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "num_class_images": num_class_images,
+        }
+        values = {k: v for k, v in asked.items() if v not in (None, "auto")}
+        with paths(images) as photos, paths(class_images) as beside:
+            wish = orders.Wish(
+                photos,
+                category,
+                name,
+                model,
+                base,
+                scope,
+                memory,
+                method,
+                identifier,
+                beside,
+                instance_prompt,
+                class_prompt,
+                seed,
+                {**(options or {}), **values},
+            )
+            order = orders.lesson(wish, self._store(), self._family, self.settings.home)
+        return self._runner().run(self._enter(order), progress)
+
+    # -- painting ----------------------------------------------------------------------------------
+
+    def generate(
+        self, prompt: str, *, out: str | Path | None = None, format: str = "png", **asked
+    ) -> Document:
+        """Paint and save: `{images: [{path, seed, model, version, prompt, ...}]}`."""
+        if format not in FORMATS:
+            hint = nearest(format, FORMATS)
+            raise Wrong(f"there is no format {format!r}.{hint} Formats: {', '.join(FORMATS)}")
+        from remembrandt.jobs import work
+
+        place = Path(out).expanduser().absolute() if out else self._home.pictures
+        _writable(place)
+        pictures = self.paint(prompt, **asked)
+        return {"images": [work.keep(p, place, format) for p in pictures]}
+
+    def paint(
+        self,
+        prompt: str,
+        *,
+        n: int = 1,
+        model: str | None = None,
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        negative: str = "",
+        seed: int | None = None,
+        size: tuple[int, int] | None = None,
+        strength_of: Mapping[str, float] | None = None,
+        progress: Progress = silent,
+    ) -> list[Painted]:
+        """`n` pictures with their recipes; without a seed, from one that is drawn and told."""
+        from remembrandt.jobs import work
+
+        request = {
+            "prompt": prompt,
+            "negative": negative,
+            "n": n,
+            "seed": secrets.randbelow(2**31) if seed is None else seed,
+            "sampler": sampler,
+            "steps": steps,
+            "guidance": guidance,
+            "size": size,
+            "strengths": dict(strength_of or {}),
+            "device": self.settings.device,
+            "precision": self.settings.precision,
+            **painters.painter(self._store(), model),
+        }
+        return work.paint(request, Files(self._home, "", self._load), progress)
+
+    # -- what a home holds -------------------------------------------------------------------------
+
+    def models(self) -> list[Document]:
+        """The base itself, then what was taught."""
+        return telling.models(self._store())
+
+    def model(self, name: str = MINE) -> Document:
+        """Everything about one model."""
+        store = self._store()
+        held = store.model(name)
+        fresh = name == PRETRAINED or (name == MINE and not (held and held.version))
+        return telling.model(store, None if fresh else painters.taught(store, name), name)
+
+    def concepts(self, model: str | None = None) -> list[Document]:
+        """The concepts of a model, or of all of them."""
+        if model is not None:
+            return self.model(model)["concepts"]
+        store = self._store()
+        return [telling.concept(c, m) for m in store.models() for c in store.concepts(m)]
+
+    def concept(self, which: str, model: str | None = None) -> Document:
+        """One concept, by identifier, name or id."""
+        known, word = self.concepts(model), which.lower()
+        found = [c for c in known if word in (c["identifier"], c["name"], c["id"])]
+        if not found:
+            hint = nearest(which, [w for c in known for w in (c["identifier"], c["name"]) if w])
+            raise Wrong(f"there is no concept {which!r}.{hint} `concepts list` names them")
+        if len(found) > 1:
+            where = ", ".join(c["model"] for c in found)
+            raise Wrong(f"several models know {which!r}: say which with --model ({where})")
+        return found[0]
+
+    # -- jobs --------------------------------------------------------------------------------------
+
+    def jobs(self) -> list[Document]:
+        """Every job, oldest first."""
+        return [telling.job(row) for row in self._store().jobs()]
+
+    def job(self, key: str) -> Document:
+        """One job, with its request, its result and the paths of its previews."""
+        found = self._job(key)
+        previews = sorted((self._home.job(key) / "previews").glob("*.png"))
+        more = {"request": found.request, "result": found.result, "attempt": found.attempt}
+        return {**telling.job(found), **more, "previews": [str(p) for p in previews]}
+
+    def resume(self, key: str, progress: Progress = silent) -> Document:
+        """Finish an interrupted or failed job in the foreground; its result."""
+        self._job(key)
+        return self._runner().run(key, progress)
+
+    def cancel(self, key: str) -> Document:
+        """Give up a job that does not run; its files go."""
+        self._job(key)
+        cancelled = self._store(create=True).cancel(key, alive)
+        shutil.rmtree(self._home.job(key), ignore_errors=True)
+        return telling.job(cancelled)
+
+    # -- tables ------------------------------------------------------------------------------------
+
+    def samplers(self) -> list[Document]:
+        """The samplers: `{name, label, order, calls_per_step, steps, stochastic, advice}`."""
+        from remembrandt.diffusion.samplers import SAMPLERS
+
+        return [
+            {
+                "name": name,
+                "label": row.label,
+                "order": row.order,
+                "calls_per_step": row.calls,
+                "steps": row.steps,
+                "stochastic": row.stochastic,
+                "advice": row.advice,
+            }
+            for name, row in SAMPLERS.items()
+        ]
+
+    def methods(self) -> list[Document]:
+        """The methods and their options: `{name, about, memories, options}`."""
+        from remembrandt.training import methods
+
+        return methods.describe()
+
+    def families(self) -> list[Document]:
+        """What a model can stand on: `{name, source}`."""
+        own = [{"name": POCKET, "source": "embedded"}]
+        added = self._store().families().items()
+        return own + [{"name": name, "source": source} for name, source in added]
+
+    def add_family(self, name: str, source: str) -> Document:
+        """Give a folder, file or hub id a name for `--base`; it is loaded once, as a check."""
+        if not FAMILY_NAME.fullmatch(name) or name in painters.RESERVED:
+            raise Wrong(f"family name {name!r} is taken or not plain letters, digits, '-' and '.'")
+        path = Path(source).expanduser()
+        spelled = str(path.absolute()) if path.exists() else source
+        self._family(spelled)
+        self._store(create=True).add_family(name, spelled)
+        return {"name": name, "source": spelled}
+
+    def pull_family(self, name: str) -> Document:
+        """Bring a family from the hub into its cache: the one use case that needs the network."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+        repository, _, revision = name.partition("@")
+        kinds = ["*.json", "*.txt", "*.safetensors"]
+        try:
+            place = snapshot_download(repository, revision=revision or None, allow_patterns=kinds)
+        except HFValidationError:
+            raise Wrong(f"{name!r} is not the id of a hub repository, such as owner/name") from None
+        except (HfHubHTTPError, OSError) as fault:
+            raise Wrong(f"{name} could not be pulled: {str(fault).splitlines()[0]}") from None
+        return {"name": name, "source": place}
+
+    # -- export, demo ------------------------------------------------------------------------------
+
+    def export(
+        self, name: str, to: str, out: str | Path, *, concept: str | None = None
+    ) -> Document:
+        """A model as weights that other tools load: a diffusers folder or a single file.
+
+        A gated model's `concept` is merged into them (its only one need not be named), and then
+        acts on every prompt.
+        """
+        from remembrandt.jobs import work
+        from remembrandt.memory import export
+
+        if to not in export.KINDS:
+            hint = nearest(to, export.KINDS)
+            raise Wrong(f"there is no export {to!r}.{hint} Exports: {', '.join(export.KINDS)}")
+        from remembrandt.family.load import load
+
+        target = Path(out).expanduser().absolute()
+        _writable(target)
+        if target.exists() and any(target.iterdir()):
+            raise Wrong(f"{target} is there already: give -o a folder that is new or empty")
+        request = painters.painter(self._store(), name)
+        known = work.library(request, self._home)
+        merged = export.chosen(known, concept)
+        family = load(work.standing(request, self._home), device="cpu", precision="fp32")
+        trigger = export.bake(family, known, merged) if merged else None
+        path = export.KINDS[to](family, target)
+        facts = {"model": request["model"], "version": request["version"], "to": to}
+        return {**facts, "path": str(path), "concept": merged and merged.id, "trigger": trigger}
+
+    def demo(self, out: str | Path = "demo", progress: Progress = silent) -> Document:
+        """Teach the embedded painter two things and draw what it learned and did not forget."""
+        from remembrandt.pocket import demo
+
+        place = Path(out).expanduser().absolute()
+        _writable(place)
+        shutil.rmtree(place / "home", ignore_errors=True)
+        return demo.run(Service(replace(self.settings, home=place / "home")), place, progress)
+
+    # -- within ------------------------------------------------------------------------------------
+
+    @property
+    def _home(self) -> Home:
+        return Home(self.settings.home)
+
+    def _store(self, *, create: bool = False) -> Store:
+        return Store(self.settings.home, create=create)
+
+    def _runner(self) -> Runner:
+        return Runner(self._store(create=True), self._home, self._load)
+
+    def _family(self, source: str | Path) -> Family:
+        return self._load(source, self.settings.device, self.settings.precision)
+
+    def _load(self, source: str | Path, device: str | None, precision: str | None) -> Family:
+        """The family, loaded once for as long as no other is asked for."""
+        from remembrandt.family.load import load
+
+        key = (str(source), device, precision)
+        if key not in self._loaded:
+            self._loaded.clear()
+            self._loaded[key] = load(source, device=device, precision=precision)
+        return self._loaded[key]
+
+    def _enter(self, order) -> str:
+        """Write the job's files, then queue it; the row comes last, so that it is whole."""
+        fresh, key = not self.settings.home.exists(), new_id()
+        files = Files(self._home, key, self._load)
+        try:
+            files.give(order.squares)
+            files.give(order.class_squares, "class")
+            store = self._store(create=True)
+            job = store.enter(key, "finetune", order.model, order.compose, alive)
+        except BaseException:
+            shutil.rmtree(self.settings.home if fresh else files.folder, ignore_errors=True)
+            raise
+        write_atomic(files.folder / "request.json", json.dumps(job.request, indent=1))
+        return key
+
+    def _job(self, key: str) -> Job:
+        found = self._store().job(key)
+        if found is None:
+            raise Wrong(f"there is no job {key!r}: `jobs list` names them")
+        return found
+
+
+def _writable(place: Path) -> None:
+    """`Wrong` if nothing can be written there; makes nothing."""
+    standing = next(p for p in (place, *place.parents) if p.exists())
+    if not standing.is_dir():
+        raise Wrong(f"{standing} is a file: give a folder to write to")
+    if not os.access(standing, os.W_OK):
+        raise Wrong(f"{standing} cannot be written to: give another folder")

@@ -1,0 +1,103 @@
+"""The methods, and `learn`, which runs one of them. A new method is one file and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from remembrandt.adapters.adapter import Adapter
+from remembrandt.family.family import Family
+from remembrandt.report import Event
+from remembrandt.settings import Wrong, nearest
+from remembrandt.training import options
+from remembrandt.training.dreambooth import DreamBooth
+from remembrandt.training.loop import Outcome, fit
+from remembrandt.training.method import Lesson, Method, Stage, computing
+from remembrandt.training.oft import Oft
+
+METHODS: dict[str, type] = {"oft": Oft, "dreambooth": DreamBooth}
+
+# The dataclasses' defaults suit a UNet of ten million weights; these suit one of a billion.
+LARGE: dict[str, dict[str, Any]] = {
+    "oft": {"learning_rate": 1e-4, "token_rate": 5e-4, "steps": 800, "batch": 1, "warmup": 20},
+    "dreambooth": {"learning_rate": 2e-6, "steps": 800, "batch": 2, "num_class_images": 200},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a lesson left: an adapter, or None where `family.unet` itself was moved."""
+
+    adapter: Adapter | None
+    steps: int
+    losses: list[float]
+
+
+def method(name: str, values: Mapping[str, Any], family: Family | None = None) -> Method:
+    """The method `name`: the user's `values` over the defaults for a network of this size."""
+    if name not in METHODS:
+        hint = nearest(name, list(METHODS))
+        raise Wrong(f"there is no method {name!r}.{hint} Methods: {', '.join(METHODS)}")
+    large = family is not None and family.unet.config["block_out_channels"][0] >= 256
+    return options.build(METHODS[name], {**(LARGE[name] if large else {}), **values})
+
+
+def describe() -> list[dict]:
+    """`{name, about, memories, options}` of every method."""
+    return [
+        {
+            "name": name,
+            "about": (kind.__doc__ or "").strip(),
+            "memories": list(kind().memories),
+            "options": options.describe(kind),
+        }
+        for name, kind in METHODS.items()
+    ]
+
+
+def learn(
+    method: Method,
+    family: Family,
+    lesson: Lesson,
+    *,
+    folder: Path | None = None,
+    progress: Callable[[Event], None] = lambda event: None,
+    every: Mapping[int, Callable[[int, Adapter | None], object]] | None = None,
+) -> Learned:
+    """Teach `lesson` by `method`, from the newest checkpoint under `folder` if there is one.
+
+    `every[n](step, adapter so far)` is called after each n-th step, for a preview; for that moment
+    the network wears nothing. Raises `loop.Diverged`; whatever `progress` raises passes through and
+    leaves a checkpoint.
+    """
+    outcome: Outcome | None = None
+    stages = method.stages(family, lesson)
+    for stage in stages:
+        with stage.around():
+            outcome = fit(
+                stage.loss,
+                stage.parameters,
+                stage.plan,
+                folder=folder,
+                stage=stage.name,
+                progress=progress,
+                scale=stage.scale,
+                every={n: _preview(stage, family, call) for n, call in (every or {}).items()},
+            )
+    assert outcome is not None
+    return Learned(stages[-1].saved(), outcome.step, outcome.losses)
+
+
+def _preview(
+    stage: Stage, family: Family, call: Callable[[int, Adapter | None], object]
+) -> Callable[[int], None]:
+    def preview(step: int) -> None:
+        stage.rest()
+        with torch.no_grad(), computing(family):
+            call(step, stage.saved())
+
+    return preview

@@ -1,0 +1,126 @@
+"""The gate: who is called up by a prompt, and that nobody else takes part."""
+
+import numpy as np
+import pytest
+import torch
+
+from remembrandt.adapters import adapter as adapters
+from remembrandt.adapters import oft
+from remembrandt.adapters.adapter import Adapter
+from remembrandt.engine.engine import Engine
+from remembrandt.engine.request import Request
+from remembrandt.memory import retention
+from remembrandt.memory.library import Concept, Library
+from remembrandt.settings import Wrong
+
+
+def taught(family, folder, word, seed=0, **rest) -> Concept:
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {
+        n: {oft.NAME: oft.bound(0.6 * torch.randn(p.shape, generator=draw), 60.0)}
+        for n, p in oft.start(family.unet, 8).items()
+    }
+    width = family.text_encoder.config.hidden_size
+    rows = torch.randn(1, width, generator=draw)
+    made = Adapter("oft", tensors, {"block": 8, "angle": 60.0}, rows)
+    adapters.save(made, folder / word, {"base": family.digest})
+    return Concept(word, word, rest.pop("category", "dog"), folder=folder / word, **rest)
+
+
+@pytest.fixture(scope="module")
+def library(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters")
+    concepts = [
+        taught(tiny, folder, "brc", 1, name="briscoe"),
+        taught(tiny, folder, "krx", 2, category="cat"),
+    ]
+    return Library(concepts, tiny.digest)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spelled", "named"),
+    [
+        ("a brc dog", "a brc dog", ["brc"]),
+        ("a BRC dog", "a BRC dog", ["brc"]),
+        ("briscoe on the beach", "brc dog on the beach", ["brc"]),
+        ("Briscoe, asleep", "brc dog, asleep", ["brc"]),
+        ("the briscoe dog", "the brc dog", ["brc"]),
+        ("a krx cat beside briscoe", "a krx cat beside brc dog", ["brc", "krx"]),
+        ("a dog", "a dog", []),
+        ("abrcd brcs brc2 briscoes", "abrcd brcs brc2 briscoes", []),
+        ("", "", []),
+    ],
+)
+def test_who_is_called_up(library, prompt, spelled, named):
+    called = library.call_up(prompt)
+    assert called.prompt == spelled
+    assert [c.identifier for c in called.concepts] == named == list(called.words)
+    assert len(called.wears) == len(named) and all(w.by == "both" for w in called.wears)
+
+
+def test_a_negative_prompt_calls_up_too(library):
+    called = library.call_up("a dog", "briscoe")
+    assert called.negative == "brc dog" and [c.identifier for c in called.concepts] == ["brc"]
+
+
+def test_strengths_by_identifier_or_name(library):
+    called = library.call_up("briscoe and a krx cat", strengths={"Briscoe": 0.5})
+    assert [w.strength for w in called.wears] == [0.5, 1.0]
+    with pytest.raises(Wrong, match="did you mean|Did you mean"):
+        library.call_up("briscoe", strengths={"brisco": 1.0})
+    with pytest.raises(Wrong, match="does not name"):
+        library.call_up("a dog", strengths={"brc": 1.0})
+
+
+def test_an_adapter_is_read_once_and_only_if_it_is_called_up(tiny, tmp_path):
+    concept = taught(tiny, tmp_path, "brc")
+    missing = Concept("gone", "gone", "dog", folder=tmp_path / "gone")
+    library = Library([concept, missing], tiny.digest)
+    first = library.call_up("a brc dog").wears[0].adapter
+    assert library.call_up("brc").wears[0].adapter is first
+    with pytest.raises(Wrong, match="no readable adapter"):
+        library.call_up("gone")
+
+
+def test_another_base_is_refused(library):
+    with pytest.raises(Wrong, match="other base"):
+        Library(library.concepts, "another").call_up("a brc dog")
+
+
+def paint(family, *called):
+    requests = [
+        Request(prompt=c.prompt, words=c.words, wears=c.wears, steps=2) for c in called
+    ]
+    return [pictures[0].pixels for pictures in Engine(family).paint(requests)]
+
+
+def test_the_gate_holds_to_the_bit(tiny, library):
+    """What is not named is painted as if nothing had been taught, whoever is painted beside it."""
+    prompts = ["", "a dog", "a brcs dog", "a krx cat"]
+    before = [Library(library.concepts[1:], tiny.digest).call_up(p) for p in prompts]
+    after = [library.call_up(p) for p in prompts]
+    worn, bare = library.call_up("a brc dog"), Library().call_up("a brc dog")
+    first, second = paint(tiny, *before, bare), paint(tiny, *after, worn)
+    assert all(np.array_equal(a, b) for a, b in zip(first[:4], second[:4], strict=True))
+    difference = np.abs(first[4].astype(int) - second[4].astype(int)).mean()
+    assert difference > 2  # the test can fail: what is worn is seen
+
+
+def test_retention_is_one_or_says_what_changed(tiny, library):
+    asked = retention.prompts(library.concepts[:1], "krx", "cat")
+    before = retention.hashes(tiny, Library(library.concepts[:1], tiny.digest), asked)
+    after = retention.hashes(tiny, library, asked)
+    assert before.keys() == {"base", "brc"}
+    kept = retention.compare(before, after, 1)
+    assert (kept["mean"], kept["worst"], kept["published"], kept["base_unchanged"]) == (1, 1, True, True)
+    lost = retention.compare(before, {**after, "brc": "0"}, 10)
+    assert not lost["published"] and "brc" in lost["why"] and lost["worst"] == 0
+    assert lost["mean"] == pytest.approx(0.9) and lost["carried"] == 9
+    assert not retention.compare(before, {**after, "base": "0"}, 1)["base_unchanged"]
+
+
+def test_older_concepts_are_measured_by_turns():
+    many = [Concept(str(k), f"w{k}", "dog") for k in range(20)]
+    seen = [c.id for lesson in range(5) for c in retention.turn(many, lesson)]
+    assert len(retention.turn(many, 3)) == retention.MOST and set(seen) == {c.id for c in many}
+    assert retention.turn(many[:3], 9) == many[:3]

@@ -1,0 +1,167 @@
+"""Lessons of both methods: they learn, they resume bit for bit, and no option is idle."""
+
+import copy
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from remembrandt.adapters.wear import Worn, wear
+from remembrandt.training import methods
+from remembrandt.training.dreambooth import class_pictures
+from remembrandt.training.examples import draw, encode
+from remembrandt.training.method import Lesson, denoising, encoder, first_rows
+
+SHORT = {"batch": 2, "warmup": 2, "checkpoint_every": 2}
+RATES = {"oft": {"learning_rate": 0.02, "block": 8}, "dreambooth": {"learning_rate": 1e-3}}
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def family(tiny):
+    return copy.deepcopy(tiny)
+
+
+def teach(family, name, steps=4, vectors=1, **rest):
+    chosen = methods.method(name, {"steps": steps, **SHORT, **RATES[name], **rest.pop("set", {})})
+    draws = np.random.default_rng(0)
+    squares = [draws.integers(0, 255, (128, 128, 3)).astype(np.uint8) for _ in range(2)]
+    words = {"brc": first_rows(family, "dog", vectors)} if chosen.added else {}
+    found = encode(family, squares, ["a brc dog"])
+    lesson = Lesson(found, words, seed=3)
+    return methods.learn(chosen, family, lesson, **rest), lesson
+
+
+def state(family, learned) -> dict[str, torch.Tensor]:
+    if learned.adapter is None:
+        return {n: p.detach().clone() for n, p in family.unet.named_parameters()}
+    tensors = {
+        f"{n}.{k}": t for n, named in learned.adapter.tensors.items() for k, t in named.items()
+    }
+    return tensors | {"rows": learned.adapter.rows}
+
+
+def equal(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+def test_a_killed_lesson_resumes_bit_for_bit(name, family, tmp_path):
+    whole, _ = teach(other := copy.deepcopy(family), name, steps=7)
+
+    def kill(event):
+        if event.step == 5:
+            raise Killed
+
+    first = copy.deepcopy(family)
+    with pytest.raises(Killed):
+        teach(first, name, steps=7, folder=tmp_path, progress=kill)
+    # As after SIGKILL: nothing later than the last regular checkpoint, and half of the next one.
+    newest = max((tmp_path / "checkpoints").glob("step-*"))
+    shutil.move(newest, newest.with_name(".step-00000006"))
+    done = []
+    again, _ = teach(family, name, steps=7, folder=tmp_path, progress=lambda e: done.append(e.step))
+    assert done == [5, 6, 7]
+    assert equal(state(family, again), state(other, whole))
+    assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.bin"))
+
+
+def test_oft_moves_nothing_of_the_family(family, tiny):
+    learned, _ = teach(family, "oft", steps=3)
+    for part in ("unet", "text_encoder", "vae"):
+        mine, theirs = getattr(family, part), getattr(tiny, part)
+        assert equal(mine.state_dict(), theirs.state_dict())
+    assert all(t["q"].abs().max() > 0 for t in learned.adapter.tensors.values())
+    assert not torch.equal(learned.adapter.rows, first_rows(family, "dog"))
+
+
+@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+def test_a_lesson_learns(name, family):
+    """On draws that it was not taught on, paired: the same times and the same noise."""
+    before, after, plan = copy.deepcopy(family), family, {"batch": 4}
+    learned, lesson = teach(after, name, steps=16, set=plan)
+    chosen = methods.method(name, {**SHORT, **plan, "dropout": 0.0})
+    words = {"brc": learned.adapter.rows} if learned.adapter else {}
+    outfit = (Worn(learned.adapter),) if learned.adapter else ()
+    heard = Lesson(lesson.examples, words, seed=9)
+    with torch.no_grad():
+        bare = [chosen.stages(before, lesson)[0].loss(step).item() for step in range(4)]
+        loss = denoising(after, heard, encoder(after, heard, lambda: words), 4, 0.0)
+        with wear(after.unet, [outfit] * 4):
+            taught = [loss(step).item() for step in range(4)]
+    assert np.mean(taught) < np.mean(bare) - 0.01
+
+
+def test_what_was_learned_is_what_is_worn(family):
+    learned, lesson = teach(family, "oft", steps=6)
+    words = {"brc": learned.adapter.rows}
+    heard = Lesson(lesson.examples, words, lesson.seed)
+    loss = denoising(family, heard, encoder(family, heard, lambda: words), 2, 0.1)
+    seen = []
+    teach(family, "oft", steps=7, every={6: lambda step, adapter: seen.append(adapter)})
+    longer, _ = teach(family, "oft", steps=7)
+    with wear(family.unet, [(Worn(seen[0]),)] * 2), torch.no_grad():
+        assert loss(6).item() == pytest.approx(longer.losses[6], rel=1e-5)
+
+
+IDLE = {"steps", "checkpoint_every"}
+OTHER = {
+    "learning_rate": 0.01, "token_rate": 0.0, "batch": 3, "block": 4, "angle": 5.0, "warmup": 0,
+    "dropout": 1.0, "clip": 1e-4, "weight_decay": 0.5,
+}  # fmt: skip
+ELSEWHERE = {"vectors", "num_class_images", "prior_weight"}  # read by who makes rows and examples
+
+
+@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+def test_no_option_is_idle(name, family):  # trainers.md 4 a
+    first = copy.deepcopy(family)
+    plain = state(first, teach(first, name, steps=2)[0])
+    for row in methods.options.describe(methods.METHODS[name]):
+        if row["name"] in IDLE | ELSEWHERE:
+            continue
+        fresh = copy.deepcopy(family)
+        changed = state(
+            fresh, teach(fresh, name, steps=2, set={row["name"]: OTHER[row["name"]]})[0]
+        )
+        assert not equal(plain, changed), row["name"]
+
+
+def test_several_vectors(family):
+    learned, _ = teach(family, "oft", steps=1, vectors=3)
+    assert learned.adapter.rows.shape == (3, family.text_encoder.config.hidden_size)
+
+
+def test_a_preview_sees_the_adapter_and_a_bare_network(family):
+    seen = []
+
+    def look(step, adapter):
+        bare = [len(m._forward_pre_hooks) for m in family.unet.modules()]
+        draws = draw(lesson.examples, 0, 0, 1)
+        tokens = torch.zeros(1, 77, family.unet.config.cross_attention_dim)
+        call = family.unet(draws.latents, torch.tensor([5]), encoder_hidden_states=tokens).sample
+        seen.append((step, adapter, call, bare))
+
+    _, lesson = teach(family, "oft", steps=1)
+    plain, _ = teach(copy.deepcopy(family), "oft", steps=4)
+    learned, _ = teach(family, "oft", steps=4, every={2: look})
+    assert [s for s, *_ in seen] == [2, 4] and torch.equal(seen[0][2], seen[1][2])
+    assert equal(state(family, plain), state(family, learned))  # looking changes nothing
+    assert equal(state(family, learned), state(family, methods.Learned(seen[1][1], 4, [])))
+
+
+def test_class_pictures_are_shared_by_content_and_go_on(family, tmp_path):
+    first = class_pictures(family, "a dog", 3, tmp_path)
+    assert len(first) == 3 and first[0].shape == (128, 128, 3) and first[0].dtype == np.uint8
+    assert not np.array_equal(first[0], first[1])
+    place = next(tmp_path.iterdir())
+    (place / "00001.png").unlink()
+    stamp = (place / "00000.png").stat().st_mtime_ns
+    again = class_pictures(family, "a dog", 3, tmp_path)
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(first, again, strict=True))
+    assert (place / "00000.png").stat().st_mtime_ns == stamp
+    class_pictures(family, "a cat", 1, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
