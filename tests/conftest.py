@@ -19,9 +19,10 @@ from remembrandt.family.family import Family, Record
 from remembrandt.family.load import save
 from remembrandt.family.parts import SCHEDULER
 
-WORDS = """a an the of in on and photo painting picture drawing dog cat bird car house red green blue
-yellow small big beach forest snow city room watercolour ink night sitting standing beside behind top
-at with near""".split()
+WORDS = (
+    "a an the of in on and at with near beside behind photo painting picture watercolour ink"
+    " dog cat bird car house red green blue yellow small big beach forest snow city room night"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,7 +33,7 @@ def calm():
 
 @pytest.fixture(scope="session")
 def tiny() -> Family:
-    """16 x 16 latents, cross-attention 32 wide. In fp32 on the CPU; copy it before you change it."""
+    """16 x 16 latents, cross-attention 32 wide, fp32 on the CPU. Copy it before you change it."""
     return tiny_family()
 
 
@@ -72,7 +73,7 @@ def tokenizer() -> CLIPTokenizer:
     alphabet = [chr(n) for n in (*range(33, 127), *range(161, 173), *range(174, 256))]
     alphabet += [chr(256 + n) for n in range(256 - len(alphabet))]
     merges: dict[tuple[str, str], None] = {}
-    for word in WORDS:
+    for word in WORDS.split():
         parts = [*word[:-1], word[-1] + "</w>"]
         while len(parts) > 1:
             merges[parts[0], parts[1]] = None

@@ -51,7 +51,10 @@ class Noise:
         """The path at `node` of 2^DEPTH, by bisection: midpoint = mean of the ends + half a step's normal."""
         span = self.SPAN[1] - self.SPAN[0]
         left, right = 0, 2**DEPTH
-        at_left, at_right = torch.zeros(self.shape, dtype=torch.float64), self._normal(0, 0) * math.sqrt(span)
+        at_left, at_right = (
+            torch.zeros(self.shape, dtype=torch.float64),
+            self._normal(0, 0) * math.sqrt(span),
+        )
         while node not in (left, right):
             middle = (left + right) // 2
             step = math.sqrt((right - left) * span / 2**DEPTH / 4)

@@ -63,7 +63,8 @@ def dpmpp_2m(x: Tensor, sigmas: list[float], noise: Noise) -> Walk:
         if following == 0:
             return x0
         h = math.log(sigma / following)
-        estimate = x0 if older is None else x0 + (x0 - older) * (h / (2 * width))
+        # Above 999 steps whole timesteps repeat: a step of no width teaches nothing.
+        estimate = x0 if older is None or width == 0 else x0 + (x0 - older) * (h / (2 * width))
         x = following / sigma * x - math.expm1(-h) * estimate
         older, width = x0, h
     return x
@@ -92,7 +93,10 @@ class Sampler:
 
     def sigmas(self, schedule: Schedule, steps: int) -> list[float]:
         """The levels that are visited, falling, the end included: steps + 1 of them."""
-        return [*GRIDS[self.grid](schedule, steps), 0.0 if self.end == "zero" else schedule.sigma_min]
+        return [
+            *GRIDS[self.grid](schedule, steps),
+            0.0 if self.end == "zero" else schedule.sigma_min,
+        ]
 
     def scale(self, sigma: float) -> float:
         """What the first standard normal noise is multiplied by at the first level."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,32 +58,35 @@ class Schedule:
         return high - 1 + min(max((log - below) / (above - below), 0.0), 1.0)
 
 
-def scaled_linear(start: float = 0.00085, end: float = 0.012, steps: int = 1000, prediction: Prediction = "eps") -> Schedule:
+def scaled_linear(
+    start: float = 0.00085, end: float = 0.012, steps: int = 1000, prediction: Prediction = "eps"
+) -> Schedule:
     """SD's schedule: sqrt(beta) rises linearly (Rombach et al. 2022)."""
-    return _from_betas(torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2, prediction)
+    return _from_betas(torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2, prediction)
 
 
 def from_config(config: Mapping) -> Schedule:
     """The schedule of a diffusers scheduler's configuration; ValueError for a kind that is not known here."""
-    n, start, end = (config.get(k, d) for k, d in (("num_train_timesteps", 1000), ("beta_start", 1e-4), ("beta_end", 0.02)))
+    n, start, end = (
+        config.get(k, d) for k, d in (("num_train_timesteps", 1000), ("beta_start", 1e-4), ("beta_end", 0.02))
+    )
     prediction = PREDICTIONS.get(config.get("prediction_type", "epsilon"))
     if prediction is None:
         raise ValueError(f"unknown prediction type {config['prediction_type']!r}: {', '.join(PREDICTIONS)} are known")
     kind = config.get("beta_schedule", "linear")
     if config.get("trained_betas") is not None:
-        betas = torch.tensor(config["trained_betas"], dtype=torch.float32)
+        betas = torch.tensor(config["trained_betas"], dtype=torch.float64)
     elif kind == "scaled_linear":
-        betas = torch.linspace(start**0.5, end**0.5, n, dtype=torch.float32) ** 2
+        betas = torch.linspace(start**0.5, end**0.5, n, dtype=torch.float64) ** 2
     elif kind == "linear":
-        betas = torch.linspace(start, end, n, dtype=torch.float32)
+        betas = torch.linspace(start, end, n, dtype=torch.float64)
     else:
         raise ValueError(f"unknown beta schedule {kind!r}: scaled_linear and linear are known")
     return _from_betas(betas, prediction, bool(config.get("rescale_betas_zero_snr")))
 
 
 def _from_betas(betas: Tensor, prediction: Prediction, zero_snr: bool = False) -> Schedule:
-    # fp32 products, as diffusers forms them: parity to the last digit is worth more than the last digit.
-    abar = torch.cumprod(1.0 - betas, 0).double()
+    abar = torch.cumprod(1.0 - betas, 0)
     if zero_snr:  # Lin et al. 2024, algorithm 1
         root = abar.sqrt()
         root = (root - root[-1]) * root[0] / (root[0] - root[-1])
@@ -100,13 +102,14 @@ def leading(schedule: Schedule, steps: int) -> list[float]:
 
 def linspace(schedule: Schedule, steps: int) -> list[float]:
     """Timesteps evenly from T - 1 to 0, both included, as k-diffusion's `get_sigmas`."""
-    return [schedule.sigma(float(t)) for t in np.linspace(len(schedule.sigmas) - 1, 0, steps)]
+    last = len(schedule.sigmas) - 1
+    return [schedule.sigma(last - i * last / max(steps - 1, 1)) for i in range(steps)]
 
 
 def trailing(schedule: Schedule, steps: int) -> list[float]:
     """Timesteps evenly down from T - 1 without 0 (Lin et al. 2024, table 2)."""
     n = len(schedule.sigmas)
-    return [schedule.sigmas[max(int(t) - 1, 0)] for t in np.round(np.arange(n, 0, -n / steps))[:steps]]
+    return [schedule.sigmas[max(round(n - i * (n / steps)) - 1, 0)] for i in range(steps)]
 
 
 def karras(schedule: Schedule, steps: int, rho: float = 7.0) -> list[float]:
@@ -117,8 +120,8 @@ def karras(schedule: Schedule, steps: int, rho: float = 7.0) -> list[float]:
 
 def dpm_solver(schedule: Schedule, steps: int) -> list[float]:
     """N + 1 whole timesteps evenly from T - 1 to 0, the last left out, as diffusers' DPMSolverMultistep."""
-    times = np.linspace(0, len(schedule.sigmas) - 1, steps + 1).round()[::-1][:-1]
-    return [schedule.sigmas[int(t)] for t in times]
+    width = (len(schedule.sigmas) - 1) / steps
+    return [schedule.sigmas[round(i * width)] for i in range(steps, 0, -1)]
 
 
 GRIDS: dict[str, Callable[[Schedule, int], list[float]]] = {

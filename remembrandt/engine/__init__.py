@@ -1,1 +1,1 @@
-"""Many requests, one batch. `request` says what is asked, `engine` paints it, `recipe` writes it into the picture."""
+"""Many requests, one batch. `engine` paints, `request` checks, `recipe` writes into the picture."""

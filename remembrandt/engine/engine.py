@@ -1,36 +1,37 @@
-"""One driver for many pictures at once: each walks its own sampler, all share the network's calls.
+"""One driver for many requests: a picture is a sampler under way, a step is one call for all rows.
 
-Every step asks each live picture for what it yielded, lays rows of equal shape into one batch (two rows a picture under
-guidance: prompt and "nothing"), lets each row wear what its request names, and sends the estimates back.
+Requests join and leave between steps, each with its own sampler, steps, guidance, seed, size and
+adapters. What they yield goes through the network together wherever the shapes agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, wear
-from remembrandt.conditions import text
+from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
-from remembrandt.diffusion.samplers import SAMPLERS, Sampler, Walk, finish
+from remembrandt.diffusion.samplers import Walk
 from remembrandt.engine.request import Request, settled
+from remembrandt.engine.texts import Texts
 from remembrandt.family.family import Family
-from remembrandt.report import Event
-from remembrandt.settings import Wrong, nearest
-from remembrandt.tasks import TASKS
+from remembrandt.report import Event, Progress, silent
+from remembrandt.settings import Wrong
+from remembrandt.tasks import TASKS, Start
 
-ROWS = {"cpu": 16, "mps": 16, "cuda": 64}  # of one call
-KEPT = 256  # encoded prompts
+#: Places of latents (h * w, over all rows) that one call takes: 4 rows of 512 x 512 pixels on a CPU.
+ROOM = {"cpu": 2**14, "mps": 2**14, "cuda": 2**17}
 
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A finished picture: `pixels` uint8 (height, width, 3), and the recipe that paints it again."""
+    """A picture: uint8 (h, w, 3), and the recipe that paints it again."""
 
     pixels: np.ndarray
     recipe: dict[str, Any]
@@ -38,183 +39,217 @@ class Painted:
 
 @dataclass(eq=False)
 class Ticket:
-    """A request under way. `pictures` fills as they finish; progress is `calls` of `total` model calls."""
+    """A request under way: `calls` of `total` model calls are done; `error` ended it, if set."""
 
     request: Request
     total: int
     calls: int = 0
-    pictures: list[Painted | None] = field(default_factory=list)
+    error: Wrong | None = None
     canceled: bool = False
+    _done: dict[int, Painted] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
-        return self.canceled or all(p is not None for p in self.pictures)
+        return self.canceled or self.error is not None or len(self._done) == self.request.n
+
+    @property
+    def pictures(self) -> list[Painted]:
+        """The pictures that are finished, by seed; raises the error that ended the request."""
+        if self.error:
+            raise self.error
+        return [self._done[k] for k in sorted(self._done)]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of a batch: a latent at a level, what steers it, what it wears."""
+
+    x: Tensor
+    sigma: float
+    t: float
+    condition: Condition
+    outfit: Outfit
+
+    @property
+    def key(self) -> tuple:
+        """Rows with the same key can share a call."""
+        extra = self.condition.channels
+        return self.x.shape, self.condition.tokens.shape, None if extra is None else extra.shape
 
 
 @dataclass(eq=False)
-class Live:
-    """One picture on its way: what its walk yielded last, and the rows that answer it."""
+class Picture:
+    """One picture under way, at the level where its sampler waits for an estimate."""
 
     ticket: Ticket
-    index: int
-    sampler: Sampler
+    number: int
+    start: Start
     walk: Walk
     x: Tensor
     sigma: float
-    end: float
-    tokens: Tensor
-    outfits: list[Outfit]
 
-    @property
-    def bucket(self) -> tuple:
-        return tuple(self.x.shape), self.tokens.shape[1]
+    def rows(self) -> list[Row]:
+        """At guidance 1 the prompt's row, at 0 that of "nothing", else both."""
+        request, start, t = self.ticket.request, self.start, self.start.t(self.sigma)
+        wears = [w for w in request.wears if w.strength != 0]
+        both = tuple(w for w in wears if w.by == "both")
+        prompt = Row(self.x, self.sigma, t, start.prompt, tuple(wears))
+        nothing = Row(self.x, self.sigma, t, start.nothing, both)
+        return {0: [nothing], 1: [prompt]}.get(request.guidance, [prompt, nothing])  # type: ignore[call-overload]
+
+    def send(self, estimates: Sequence[Tensor]) -> Tensor | None:
+        """Guide and go on: the latent to decode if that was the last step."""
+        x0 = estimates[-1]
+        if len(estimates) == 2:
+            x0 = torch.lerp(x0, estimates[0], self.ticket.request.guidance)  # type: ignore[arg-type]
+        if amend := self.start.prompt.amend:
+            x0 = amend(x0, self.sigma)
+        try:
+            self.x, self.sigma = self.walk.send(x0)
+        except StopIteration as end:
+            return end.value
+        return None
 
 
+@final
 class Engine:
-    """Paints requests on one family; they may join (`submit`) and leave (`cancel`) between steps."""
+    """Paints on one family. `max_rows` bounds a call; else memory does (`ROOM`).
+
+    Not thread-safe: one thread steps, and submits and cancels between steps.
+    """
 
     def __init__(self, family: Family, max_rows: int | None = None):
         self.family = family
-        self.max_rows = max_rows or ROWS[family.device.type]
-        self._live: list[Live] = []
-        self._encoded: dict[tuple[str, ...], Tensor] = {}
-        self._dressed: dict = {}
+        self.max_rows = max_rows
+        self._live: list[Picture] = []
+        self._say = Texts(family)
+        self._prepared: dict = {}
 
-    def paint(
-        self, requests: Sequence[Request], progress: Callable[[Event], None] = lambda event: None
-    ) -> list[list[Painted]]:
-        """Paint all of them together, to the end."""
-        tickets = [self.submit(request) for request in requests]
-        total = sum(t.total for t in tickets)
-        while self.step():
-            progress(Event("painting", sum(t.calls for t in tickets), total))
-        return [[p for p in t.pictures if p is not None] for t in tickets]
+    def paint(self, requests: Iterable[Request], progress: Progress = silent) -> list[list[Painted]]:
+        """The pictures of all requests, painted together. Progress counts model calls."""
+        tickets: list[Ticket] = []
+        try:
+            for request in requests:
+                tickets.append(self.submit(request))
+            total = sum(t.total for t in tickets)
+            while not all(t.done for t in tickets):
+                self.step()
+                progress(Event("painting", sum(t.calls for t in tickets), total))
+            return [t.pictures for t in tickets]
+        finally:
+            for ticket in tickets:
+                self.cancel(ticket)
 
+    @torch.no_grad()
     def submit(self, request: Request) -> Ticket:
-        """Take a request in; it is painted from the next step on. `Wrong` if it cannot be."""
-        full = settled(request, self.family)
-        if full.task not in TASKS:
-            hint = nearest(full.task, list(TASKS))
-            raise Wrong(f"there is no task {full.task!r}.{hint} Tasks: {', '.join(TASKS)}")
-        assert full.size and full.steps and full.sampler
-        sampler, family = SAMPLERS[full.sampler], self.family
-        tokens, outfits = self._rows(full)
-        shape = (1, family.channels, full.size[1] // family.factor, full.size[0] // family.factor)
-        ticket = Ticket(full, full.n * sampler.total(full.steps), pictures=[None] * full.n)
-        for k in range(full.n):
-            noise = Noise(full.seed + k, shape)
-            start = TASKS[full.task](family.schedule, sampler, full.steps, noise)
-            walk = sampler.function(start.x.to(family.device), start.sigmas, noise)
-            x, sigma = next(walk)
-            self._live.append(Live(ticket, k, sampler, walk, x, sigma, start.sigmas[-1], tokens, outfits))
+        """Take a request in; its pictures move from the next step on. `Wrong` if it cannot be."""
+        request = settled(request, self.family)
+        start = TASKS[request.task](self.family, request, self._say)
+        ticket = Ticket(request, start.calls * request.n)
+        for k in range(request.n):
+            walk = start.walk(Noise(request.seed + k, start.shape))
+            self._live.append(Picture(ticket, k, start, walk, *next(walk)))
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
-        """Drop its pictures; its walks are closed."""
-        ticket.canceled = True
-        for live in self._live:
-            if live.ticket is ticket:
-                live.walk.close()
-        self._live = [live for live in self._live if live.ticket is not ticket]
+        """Drop what of a request is still under way; what is finished stays finished."""
+        ticket.canceled = not ticket.done or ticket.canceled
+        for picture in [p for p in self._live if p.ticket is ticket]:
+            picture.walk.close()
+            self._live.remove(picture)
 
+    @torch.no_grad()
     def step(self) -> bool:
-        """One model call for every live picture; False if there is none."""
-        buckets: dict[tuple, list[Live]] = {}
-        for live in self._live:
-            buckets.setdefault(live.bucket, []).append(live)
-        for together in buckets.values():
-            while together:
-                part = self._fitting(together)
-                try:
-                    estimates = self._estimates(part)
-                except torch.OutOfMemoryError:
-                    if len(part) == 1:
-                        raise
-                    self.max_rows = sum(len(live.outfits) for live in part) // 2
-                    continue
-                together = together[len(part) :]
-                for live, x0 in zip(part, estimates, strict=True):
-                    self._advance(live, x0)
-        self._live = [live for live in self._live if not live.ticket.done and self._open(live)]
-        if not self._live:
-            self._dressed.clear()
-        return bool(buckets)
+        """Every live picture goes on by one model call; False when none is left."""
+        rows = {picture: picture.rows() for picture in self._live}
+        estimates = self._estimates([row for own in rows.values() for row in own])
+        for picture, own in rows.items():
+            if picture.ticket.done:  # a sibling's fault has ended it in this very step
+                continue
+            picture.ticket.calls += 1
+            latent = picture.send([estimates[row] for row in own])
+            if latent is not None:
+                self._live.remove(picture)
+                self._finish(picture, latent)
+        worn = {row.outfit for picture in self._live for row in picture.rows()}
+        self._prepared = {o: made for o, made in self._prepared.items() if o in worn}
+        return bool(self._live)
 
-    def _open(self, live: Live) -> bool:
-        return live.ticket.pictures[live.index] is None
+    def _finish(self, picture: Picture, latent: Tensor) -> None:
+        ticket = picture.ticket
+        try:
+            pixels = self.family.decode(latent)[0]
+        except Wrong as fault:
+            ticket.error = fault
+            self.cancel(ticket)
+            return
+        ticket._done[picture.number] = Painted(pixels, self._recipe(ticket.request, picture.number))
 
-    def _fitting(self, together: Sequence[Live]) -> list[Live]:
-        """The first of them whose rows fit into one call, at least one."""
-        rows, part = 0, []
-        for live in together:
-            rows += len(live.outfits)
-            if part and rows > self.max_rows:
-                break
-            part.append(live)
-        return part
-
-    def _rows(self, request: Request) -> tuple[Tensor, list[Outfit]]:
-        """Tokens (rows, L, D) and what each row wears: nothing or the negative prompt first, as diffusers does."""
-        both = tuple(w for w in request.wears if w.by == "both")
-        if request.guidance == 1:
-            prompts, outfits = (request.prompt,), [request.wears]
-        elif request.guidance == 0:
-            prompts, outfits = (request.negative,), [both]
-        else:
-            prompts, outfits = (request.negative, request.prompt), [both, request.wears]
-        return self._encode(prompts, request), outfits
-
-    def _encode(self, prompts: tuple[str, ...], request: Request) -> Tensor:
-        if any(text.named(p, request.words) for p in prompts):  # a taught row may differ from call to call
-            with torch.no_grad():
-                return text.encode(self.family, prompts, request.words)
-        if prompts not in self._encoded:
-            if len(self._encoded) >= KEPT:
-                self._encoded.clear()
-            with torch.no_grad():
-                self._encoded[prompts] = text.encode(self.family, prompts)
-        return self._encoded[prompts]
-
-    @torch.inference_mode()
-    def _estimates(self, part: Sequence[Live]) -> list[Tensor]:
-        """The guided estimate of each picture, from one call of the network."""
-        owners = [live for live in part for _ in live.outfits]
-        schedule, device = self.family.schedule, self.family.device
-        x = torch.cat([live.x for live in owners])
-        sigmas = torch.tensor([live.sigma for live in owners], dtype=torch.float32, device=device)
-        ts = torch.tensor([live.sampler.t(schedule, live.sigma) for live in owners], device=device)
-        tokens = torch.cat([live.tokens for live in part])
-        outfits = [outfit for live in part for outfit in live.outfits]
-        with wear(self.family.unet, outfits, self._dressed):
-            x0 = self.family.denoise(x, sigmas, ts, tokens)
-        found = []
-        for live, rows in zip(part, x0.split([len(live.outfits) for live in part]), strict=True):
-            if len(rows) == 2:
-                nothing, prompted = rows[:1], rows[1:]
-                rows = nothing + live.ticket.request.guidance * (prompted - nothing)
-            found.append(rows)
+    def _estimates(self, rows: Sequence[Row]) -> dict[Row, Tensor]:
+        buckets: dict[tuple, list[Row]] = {}
+        for row in rows:
+            buckets.setdefault(row.key, []).append(row)
+        found: dict[Row, Tensor] = {}
+        for bucket in buckets.values():
+            while bucket:
+                some = bucket[: self._most(bucket[0].x)]
+                del bucket[: len(some)]
+                found |= zip(some, self._call(some), strict=True)
         return found
 
-    def _advance(self, live: Live, x0: Tensor) -> None:
-        live.ticket.calls += 1
-        try:
-            live.x, live.sigma = live.walk.send(x0)
-        except StopIteration as stop:
-            pixels = self.family.decode(finish(stop.value, live.end))[0]
-            live.ticket.pictures[live.index] = Painted(pixels, self._recipe(live))
+    def _most(self, x: Tensor) -> int:
+        if self.max_rows is not None:
+            return max(1, self.max_rows)
+        return max(2, ROOM.get(self.family.device.type, ROOM["cpu"]) // x[0, 0].numel())
 
-    def _recipe(self, live: Live) -> dict[str, Any]:
-        asked = live.ticket.request
-        assert asked.size
+    def _call(self, rows: Sequence[Row]) -> Sequence[Tensor]:
+        """One call of the network; out of memory, it is repeated with half the rows."""
+        try:
+            return self._denoise(rows)
+        except (MemoryError, RuntimeError) as fault:
+            if not _memory(fault):
+                raise
+        if len(rows) == 1:
+            w, h = (side * self.family.factor for side in reversed(rows[0].x.shape[2:]))
+            raise Wrong(f"there is not memory enough for {w}x{h} pixels: ask for a smaller --size")
+        if self.family.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.max_rows = len(rows) // 2
+        half = self.max_rows
+        return [*self._call(rows[:half]), *self._call(rows[half:])]
+
+    def _denoise(self, rows: Sequence[Row]) -> Sequence[Tensor]:
+        extra = [row.condition.channels for row in rows if row.condition.channels is not None]
+        with wear(self.family.unet, [row.outfit for row in rows], self._prepared):
+            return self.family.denoise(
+                torch.cat([row.x for row in rows]),
+                torch.tensor([row.sigma for row in rows]),
+                torch.tensor([row.t for row in rows]),
+                torch.cat([row.condition.tokens for row in rows]),
+                torch.cat(extra) if extra else None,
+            ).split(1)
+
+    def _recipe(self, request: Request, number: int) -> dict[str, Any]:
+        assert request.size
         return {
-            "prompt": asked.prompt,
-            "negative": asked.negative,
-            "seed": asked.seed + live.index,
-            "sampler": asked.sampler,
-            "steps": asked.steps,
-            "guidance": asked.guidance,
-            "size": f"{asked.size[0]}x{asked.size[1]}",
-            "task": asked.task,
+            "prompt": request.prompt,
+            "negative": request.negative,
+            "seed": request.seed + number,
+            "sampler": request.sampler,
+            "steps": request.steps,
+            "guidance": request.guidance,
+            "size": list(request.size),
+            "task": request.task,
             "family": self.family.name,
             "revision": self.family.revision,
+            "precision": self.family.precision,
+            "device": self.family.device.type,
+            **request.about,
         }
+
+
+def _memory(fault: Exception) -> bool:
+    """CUDA has an error of its own; MPS and the CPU say it in words."""
+    if isinstance(fault, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "out of memory" in str(fault) or "can't allocate memory" in str(fault)

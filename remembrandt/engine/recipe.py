@@ -1,9 +1,9 @@
-"""The recipe in the picture: JSON and the A1111 "parameters" form, in PNG text or EXIF."""
+"""The recipe that a picture carries: what painted it, for us as JSON, for other tools in A1111's form."""
 
 from __future__ import annotations
 
-import io
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +12,65 @@ from PIL import Image, PngImagePlugin
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine.engine import Painted
 from remembrandt.report import write_atomic
-from remembrandt.settings import Wrong
+from remembrandt.settings import Wrong, nearest
 
 KEY, PARAMETERS = "remembrandt", "parameters"
+DESCRIPTION, EXIF, COMMENT = 0x010E, 0x8769, 0x9286  # EXIF 2.32, tables 4 and 7
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-EXIF_IFD, USER_COMMENT, DESCRIPTION = 0x8769, 0x9286, 0x010E
 
 
-def parameters(recipe: dict[str, Any]) -> str:
-    """The form that other tools read: prompt, negative prompt, then "Steps: 20, Sampler: ..."."""
-    negative = f"\nNegative prompt: {recipe['negative']}" if recipe.get("negative") else ""
-    label = SAMPLERS[recipe["sampler"]].label
-    facts = {
-        "Steps": recipe["steps"], "Sampler": label, "CFG scale": recipe["guidance"], "Seed": recipe["seed"],
-        "Size": recipe["size"], "Model": recipe.get("model", recipe.get("family")),
-    }  # fmt: skip
-    return f"{recipe['prompt']}{negative}\n" + ", ".join(f"{k}: {v}" for k, v in facts.items())
-
-
-def save(painted: Painted, path: Path) -> None:
-    """Write the picture with its recipe, atomically; the name's ending says the format (png, jpg, webp)."""
+def save(painted: Painted, path: Path) -> Path:
+    """Write the picture as its suffix says (.png, .jpg, .webp), whole or not at all."""
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise Wrong(f"{path.suffix or path.name!r} is no picture format: png, jpg and webp are")
-    image, options = Image.fromarray(painted.pixels), {}
-    content = json.dumps(painted.recipe, sort_keys=True)
+        hint = nearest(path.suffix, FORMATS)
+        raise Wrong(f"pictures are saved as {', '.join(FORMATS)}, not {path.suffix!r}.{hint}")
+    data, told = BytesIO(), json.dumps(painted.recipe)
+    image = Image.fromarray(painted.pixels)
     if kind == "PNG":
-        notes = PngImagePlugin.PngInfo()
-        notes.add_itxt(KEY, content)
-        notes.add_itxt(PARAMETERS, parameters(painted.recipe))
-        options = {"pnginfo": notes}
+        texts = PngImagePlugin.PngInfo()
+        texts.add_text(KEY, told)
+        texts.add_itxt(PARAMETERS, parameters(painted.recipe))
+        image.save(data, kind, pnginfo=texts)
     else:
-        exif = image.getexif()
-        exif[DESCRIPTION] = content
-        comment = b"UNICODE\0" + parameters(painted.recipe).encode("utf-16-be")
-        exif.get_ifd(EXIF_IFD)[USER_COMMENT] = comment
-        options = {"exif": exif.tobytes(), "quality": 95}
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, buffer.getvalue())
+        image.save(data, kind, quality=95, exif=_exif(painted.recipe, told))
+    return write_atomic(path, data.getvalue())
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The recipe of a picture that `save` wrote; `Wrong` if it has none."""
+    """The recipe of a picture that `save` wrote; `Wrong` if it carries none."""
     try:
         with Image.open(path) as image:
-            content = image.info.get(KEY) or image.getexif().get(DESCRIPTION)
-            return json.loads(content)
-    except (OSError, TypeError, ValueError):
-        raise Wrong(f"{path} carries no recipe") from None
+            exif = image.getexif()
+            told = image.info.get(KEY) or exif.get(DESCRIPTION)
+        recipe = json.loads(told or "null")
+    except (OSError, ValueError):
+        recipe = None
+    if not isinstance(recipe, dict) or "prompt" not in recipe:
+        raise Wrong(f"{path} carries no recipe: give a picture that remembrandt painted")
+    return recipe
+
+
+def parameters(recipe: dict[str, Any]) -> str:
+    """The recipe as AUTOMATIC1111's web UI writes it, so that other tools read it."""
+    width, height = recipe["size"]
+    facts = {
+        "Steps": recipe["steps"],
+        "Sampler": SAMPLERS[recipe["sampler"]].label,
+        "CFG scale": f"{recipe['guidance']:g}",
+        "Seed": recipe["seed"],
+        "Size": f"{width}x{height}",
+        "Model": recipe.get("model") or recipe.get("family"),
+    }
+    negative = [f"Negative prompt: {recipe['negative']}"] if recipe["negative"] else []
+    last = ", ".join(f"{key}: {value}" for key, value in facts.items())
+    return "\n".join([recipe["prompt"], *negative, last])
+
+
+def _exif(recipe: dict[str, Any], told: str) -> Image.Exif:
+    exif = Image.Exif()
+    exif[DESCRIPTION] = told
+    # The comment's first eight bytes name its encoding; A1111 writes big-endian UTF-16.
+    comment = b"UNICODE\0" + parameters(recipe).encode("utf-16-be")
+    exif.get_ifd(EXIF)[COMMENT] = comment
+    return exif

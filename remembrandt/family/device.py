@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from remembrandt.settings import DEVICES, Wrong, nearest
+from remembrandt.settings import Wrong, nearest
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def choose_device(asked: str | None = None) -> torch.device:
-    """The device `asked` for ("cpu", "cuda", "cuda:1", "mps"), `Wrong` if it is not here; else the best there is."""
+    """The best device there is, or the one `asked` for ("cpu", "cuda", "cuda:1", "mps").
+
+    `Wrong` if it is not here.
+    """
     present = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -25,7 +28,7 @@ def choose_device(asked: str | None = None) -> torch.device:
         device = None
     if device is None or kind not in present:
         raise Wrong(
-            f"there is no device {asked!r}.{nearest(kind, DEVICES)} Devices: {', '.join(DEVICES)}"
+            f"there is no device {asked!r}.{nearest(kind, present)} Devices: {', '.join(present)}"
         )
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if not present[kind] or (device.index or 0) >= count:
@@ -35,7 +38,7 @@ def choose_device(asked: str | None = None) -> torch.device:
 
 
 def choose_precision(device: torch.device) -> str:
-    """fp16 on GPUs; on a CPU bf16 where it multiplies in bf16 itself (4 times as fast there), else fp32.
+    """fp16 on GPUs; on a CPU bf16 where it multiplies in bf16 itself (4 times as fast), else fp32.
 
     By what the CPU can do, not by a race: the same machine must paint the same picture every day.
     """

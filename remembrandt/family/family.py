@@ -117,8 +117,8 @@ class Family:
     ) -> Tensor:
         """The clean latents that the UNet sees in `x` (n, c, h, w), fp32.
 
-        `x` = clean + sigma * noise, row i at `sigmas[i]` and time `ts[i]` (fractional is fine), under
-        `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents.
+        `x` = clean + sigma * noise, row i at `sigmas[i]` and time `ts[i]` (fractional is fine),
+        under `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents.
         """
         sigma = sigmas.to(x.device, torch.float32).view(-1, 1, 1, 1)
         seen = parametrisation.scale_in(x, sigma)

@@ -1,4 +1,4 @@
-"""Folders in diffusers' format: read, and written so that diffusers paints from them as they are."""
+"""Folders in diffusers' format: read, and written so that diffusers paints from them unchanged."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _index(extractor: bool) -> dict[str, Any]:
-    """The image encoder is ours to use: the pipeline takes one only for adapters of another kind."""
+    """The image encoder is ours to use: the pipeline takes one only for IP-adapters."""
     return {
         "_class_name": "StableDiffusionPipeline",
         "feature_extractor": ["transformers", "CLIPImageProcessor"] if extractor else [None, None],

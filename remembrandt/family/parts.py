@@ -1,4 +1,4 @@
-"""What files say before any network is filled: configurations, unread tensors, a tokenizer, facts."""
+"""What files say before a network is filled: configurations, unread tensors, tokenizer, facts."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def own_tokenizer(vocab: dict[str, int], merges: list[str], pad: str) -> CLIPTok
 
 
 def clip_tokenizer(layout: str = "sd1") -> CLIPTokenizer:
-    """CLIP's own (Radford et al. 2021; merges from openai/CLIP, MIT): checkpoints do not hold it."""
+    """CLIP's own, which checkpoints do not hold (merges: github.com/openai/CLIP, MIT licence)."""
     packed = (files("remembrandt.family") / "clip_merges.txt.gz").read_bytes()
     merges = gzip.decompress(packed).decode().split("\n")
     alphabet = [

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -73,7 +74,7 @@ def _place(name: str, entry: dict, start: int, size: int) -> tuple[torch.dtype, 
 
 def _apart(header: dict) -> None:
     spans = sorted(tuple(entry["data_offsets"]) for entry in header.values())
-    if any(a[1] > b[0] for a, b in zip(spans, spans[1:], strict=False)):
+    if any(a[1] > b[0] for a, b in pairwise(spans)):
         raise ValueError("tensors overlap")
 
 
@@ -219,7 +220,7 @@ def _groups(lazy: Lazy, limit: int) -> Iterator[Lazy]:
 
 
 def digest(parts: Mapping[str, Lazy]) -> str:
-    """A sha256 over names and fp32 values: the same for the same weights in other files or shards."""
+    """A sha256 over names and fp32 values, whatever the files, shards or types that hold them."""
     named = sorted(
         (f"{part}.{plain(name)}", read)
         for part, lazy in parts.items()

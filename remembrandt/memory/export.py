@@ -55,6 +55,7 @@ def bake(family: Family, library: Library, concept: Concept) -> str:
     word, number = _word(family, concept.identifier)
     with torch.no_grad():
         table = family.text_encoder.get_input_embeddings().weight
+        assert isinstance(table, torch.Tensor)
         table[number] = adapter.rows[0].to(table)
     return word
 

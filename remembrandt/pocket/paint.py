@@ -1,4 +1,4 @@
-"""The pocket's painter: the base UNet, trained on cached latents of the world and captions drawn anew each time."""
+"""The pocket's painter: the base UNet and its text tower, trained on cached latents and captions drawn anew each time."""
 
 from __future__ import annotations
 
@@ -76,8 +76,7 @@ def loss(
     alpha_bar = schedule.alphas_cumprod.to(clean)[t][:, None, None, None]
     ids = tokens(said, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(clean.device)
     with torch.autocast(clean.device.type, torch.bfloat16):
-        with torch.no_grad():
-            states = text(ids).last_hidden_state
+        states = text.text_model(ids).last_hidden_state
         out = unet(add_noise(clean, noise, alpha_bar), t, states).sample.float()
     snr = (alpha_bar / (1 - alpha_bar)).flatten()
     each = (out - target(schedule.prediction, clean, noise, alpha_bar)).square().mean((1, 2, 3))

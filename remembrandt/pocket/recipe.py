@@ -104,36 +104,51 @@ def make_autoencoder(work: Work) -> None:
     net.save_pretrained(work / "autoencoder" / RESULT)
 
 
-def make_towers(work: Work) -> None:
+def make_painter(work: Work) -> None:
+    """The UNet and the text tower together: what a word means is what it does to a picture."""
     from remembrandt.pocket.world.captions import lexicon
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
-    tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / RESULT / "tokenizer")
-    text, image, scale = networks.text_tower(tokens), networks.image_tower(), nn.Parameter(torch.tensor(2.66))
-    make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
-    extra = nn.Module()
-    extra.scale = scale
+    tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "painter" / "tokenizer")
+    s, unet, text, schedule = work.sizes, networks.painter(), networks.text_tower(tokens), scaled_linear()
+    make = paint.batches(partial(paint.latents, autoencoder_of(work), work / "pictures"), range(s.shards), s.batch, 4)
     train(
-        work, "towers", {"text": text, "image": image, "logit": extra},
-        lambda step: towers.loss(text, image, scale, tokens, make(step)),
-        Plan(work.sizes.towers, 1e-3, warmup=150, decay="cosine", weight_decay=0.05, beta2=0.98, ema=0.995),
+        work, "painter", {"unet": unet, "text": text.text_model},
+        lambda step: paint.loss(unet, text, tokens, schedule, make(step), (8, step)),
+        Plan(s.painter, 4e-4, warmup=300, decay="cosine", weight_decay=0.01, ema=0.999),
+    )  # fmt: skip
+    unet.save_pretrained(work / "painter" / RESULT / "unet")
+    text.save_pretrained(work / "painter" / RESULT / "text")
+
+
+def make_towers(work: Work) -> None:
+    """The image tower and both projections, the text tower locked."""
+    tokens, text = text_of(work)
+    image, logit = networks.image_tower(), nn.Module()
+    text.text_projection.requires_grad_(True)
+    logit.scale = nn.Parameter(torch.tensor(2.66))
+    make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
+    train(
+        work, "towers", {"text": text, "image": image, "logit": logit},
+        lambda step: towers.loss(text, image, logit.scale, tokens, make(step)),
+        Plan(work.sizes.towers, 1e-3, warmup=100, decay="cosine", weight_decay=0.05, beta2=0.98, ema=0.99),
     )  # fmt: skip
     text.save_pretrained(work / "towers" / RESULT / "text")
     image.save_pretrained(work / "towers" / RESULT / "image")
 
 
-def loaded(work: Work):
-    """The frozen parts: tokenizer, text tower, image tower, autoencoder."""
+def autoencoder_of(work: Work):
     from diffusers import AutoencoderKL
-    from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
-    at = work / "towers" / RESULT
-    return (
-        CLIPTokenizer.from_pretrained(at / "tokenizer"),
-        CLIPTextModelWithProjection.from_pretrained(at / "text").eval().requires_grad_(False),
-        CLIPVisionModelWithProjection.from_pretrained(at / "image").eval().requires_grad_(False),
-        AutoencoderKL.from_pretrained(work / "autoencoder" / RESULT).eval().requires_grad_(False),
-    )
+    return AutoencoderKL.from_pretrained(work / "autoencoder" / RESULT).eval().requires_grad_(False)
+
+
+def text_of(work: Work, stage: str = "painter"):
+    """Tokenizer and text tower, locked, as `stage` left them."""
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+
+    tokens = CLIPTokenizer.from_pretrained(work / "painter" / "tokenizer")
+    return tokens, CLIPTextModelWithProjection.from_pretrained(work / stage / RESULT / "text").eval().requires_grad_(False)
 
 
 def round_trip(vae, x: torch.Tensor) -> torch.Tensor:
@@ -142,7 +157,7 @@ def round_trip(vae, x: torch.Tensor) -> torch.Tensor:
 
 
 def make_readers(work: Work) -> None:
-    net, vae = judging.readers(), loaded(work)[3]
+    net, vae = judging.readers(), autoencoder_of(work)
     shard = partial(pictures.shard, work / "pictures")
     make = judging.reader_batches(shard, work.sizes.shards, 32, 5, net.config, partial(round_trip, vae))
     train(
@@ -153,7 +168,7 @@ def make_readers(work: Work) -> None:
 
 
 def make_instances(work: Work) -> None:
-    net, vae = judges.Instances(), loaded(work)[3]
+    net, vae = judges.Instances(), autoencoder_of(work)
     make = judging.instance_batches(48, 6, partial(round_trip, vae))
     train(
         work, "instances", {"instances": net}, lambda step: judging.instance_loss(net, *make(step)),
@@ -162,25 +177,13 @@ def make_instances(work: Work) -> None:
     judges.save(net, work / "instances" / RESULT)
 
 
-def make_painter(work: Work) -> None:
-    tokens, text, _, vae = loaded(work)
-    s, net, schedule = work.sizes, networks.painter(), scaled_linear()
-    make = paint.batches(partial(paint.latents, vae, work / "pictures"), range(s.shards), s.batch, 4)
-    train(
-        work, "painter", {"unet": net},
-        lambda step: paint.loss(net, text, tokens, schedule, make(step), (8, step)),
-        Plan(s.painter, 5e-4, warmup=400, decay="cosine", weight_decay=0.01, ema=0.999),
-    )  # fmt: skip
-    net.save_pretrained(work / "painter" / RESULT)
-
-
 STAGES: dict[str, Callable[[Work], None]] = {
     "render": render,
     "autoencoder": make_autoencoder,
+    "painter": make_painter,
     "towers": make_towers,
     "readers": make_readers,
     "instances": make_instances,
-    "painter": make_painter,
 }
 
 

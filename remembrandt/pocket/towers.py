@@ -1,8 +1,8 @@
-"""The pocket's CLIP: a text and an image tower that share a space, trained by contrast on scenes and their captions.
+"""The pocket's CLIP: an image tower that learns, by contrast, to say what the text tower already understands.
 
-Two additions to the recipe of CLIP (Radford et al. 2021) make a small world's captions carry which colour belongs to
-which thing: captions with one fact changed as extra wrong answers, and next-token prediction on the text tower, so that
-every position's state still holds its words when the painter's cross-attention reads it.
+The text tower is trained with the painter, so that every word's state holds what a picture of it needs; here it is
+locked and only its projection moves (Zhai et al. 2022, "LiT"). Captions with one fact changed are extra wrong answers
+(else nothing asks which colour belongs to which thing).
 """
 
 from __future__ import annotations
@@ -68,25 +68,18 @@ def loss(
     tokens: CLIPTokenizer,
     batch: tuple[Tensor, list[str], list[str]],
 ) -> Tensor:
-    """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions, plus 0.2 of the next-token loss."""
+    """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions (Radford et al. 2021, figure 3)."""
     seen, right, wrong = batch
-    n = len(right)
     coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt")
-    ids = coded.input_ids.to(seen.device)
     with torch.autocast(seen.device.type, torch.bfloat16):
-        said = text(ids)
+        said = text(coded.input_ids.to(seen.device)).text_embeds
         shown = image(seen).image_embeds
-        states = said.last_hidden_state[:n]
-        next_token = states[:, :-1] @ text.text_model.embeddings.token_embedding.weight.T
-    said_at = F.normalize(said.text_embeds.float(), dim=-1)
-    match = scale.exp().clamp(max=100) * F.normalize(shown.float(), dim=-1) @ said_at.T
+    match = scale.exp().clamp(max=100) * F.normalize(shown.float(), dim=-1) @ F.normalize(said.float(), dim=-1).T
     same = torch.tensor([[r == w for w in right + wrong] for r in right], device=seen.device)
-    truth = torch.arange(n, device=seen.device)
+    truth = torch.arange(len(right), device=seen.device)
     same[truth, truth] = False
     match = match.masked_fill(same, -1e4)
-    upto = coded.attention_mask[:n, 1:].bool()
-    words = F.cross_entropy(next_token.float()[upto], ids[:n, 1:][upto])
-    return F.cross_entropy(match, truth) + F.cross_entropy(match[:, :n].T, truth) + 0.2 * words
+    return F.cross_entropy(match, truth) + F.cross_entropy(match[:, : len(right)].T, truth)
 
 
 def batches(shard: Callable[[int], np.ndarray], shards: int, batch: int, seed: int):

@@ -66,7 +66,7 @@ def test_a_negative_prompt_calls_up_too(library):
 def test_strengths_by_identifier_or_name(library):
     called = library.call_up("briscoe and a krx cat", strengths={"Briscoe": 0.5})
     assert [w.strength for w in called.wears] == [0.5, 1.0]
-    with pytest.raises(Wrong, match="did you mean|Did you mean"):
+    with pytest.raises(Wrong, match="Did you mean"):
         library.call_up("briscoe", strengths={"brisco": 1.0})
     with pytest.raises(Wrong, match="does not name"):
         library.call_up("a dog", strengths={"brc": 1.0})
@@ -88,9 +88,7 @@ def test_another_base_is_refused(library):
 
 
 def paint(family, *called):
-    requests = [
-        Request(prompt=c.prompt, words=c.words, wears=c.wears, steps=2) for c in called
-    ]
+    requests = [Request(prompt=c.prompt, words=c.words, wears=c.wears, steps=2) for c in called]
     return [pictures[0].pixels for pictures in Engine(family).paint(requests)]
 
 
@@ -112,7 +110,12 @@ def test_retention_is_one_or_says_what_changed(tiny, library):
     after = retention.hashes(tiny, library, asked)
     assert before.keys() == {"base", "brc"}
     kept = retention.compare(before, after, 1)
-    assert (kept["mean"], kept["worst"], kept["published"], kept["base_unchanged"]) == (1, 1, True, True)
+    assert (kept["mean"], kept["worst"], kept["published"], kept["base_unchanged"]) == (
+        1,
+        1,
+        True,
+        True,
+    )
     lost = retention.compare(before, {**after, "brc": "0"}, 10)
     assert not lost["published"] and "brc" in lost["why"] and lost["worst"] == 0
     assert lost["mean"] == pytest.approx(0.9) and lost["carried"] == 9

@@ -1,0 +1,146 @@
+"""Photos as they come, as the squares that are trained: all faults at once, hints as hints.
+
+`photo.py` opens one, `photo_hints.py` judges the set; here is what a lesson and `prepare` call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from remembrandt import report
+from remembrandt.settings import Wrong
+from remembrandt.training import photo, photo_hints
+from remembrandt.training.photo import Photo
+
+Images = str | os.PathLike | Sequence[str | os.PathLike]
+LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+TOLD = 8  # faults in the one line of an error; `prepare` prints and draws them all
+FRAME = (214, 84, 40)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What would be trained, what cannot be (`faults`), what could be better (`hints`)."""
+
+    photos: list[Photo]
+    faults: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    @property
+    def squares(self) -> list[np.ndarray]:
+        """Each uint8 (size, size, 3)."""
+        return [photo.square for photo in self.photos]
+
+    @property
+    def names(self) -> list[str]:
+        return [photo.name for photo in self.photos]
+
+    @property
+    def boxes(self) -> list[tuple[int, int, int, int]]:
+        """Each crop (left, top, right, bottom) in the pixels of the upright photo."""
+        return [photo.box for photo in self.photos]
+
+
+def prepare(images: Images, size: int) -> Prepared:
+    """Squares of `size` pixels from a folder or from files; `Wrong` tells all faults at once."""
+    found = inspect(images, size)
+    if found.faults:
+        bad, count = len(found.faults), len(found.faults) + len(found.photos)
+        told = found.faults[:TOLD] + ([f"and {bad - TOLD} more"] if bad > TOLD else [])
+        which = "the photo" if count == 1 else f"{bad} of {count} photos"
+        raise Wrong(f"{which} cannot be used: {'; '.join(told)}")
+    return found
+
+
+def inspect(images: Images, size: int) -> Prepared:
+    """As `prepare`, but the faults of single photos are in `faults`.
+
+    Raises `Wrong` if there is nothing to look at, or no model paints at `size`.
+    """
+    if not 64 <= size <= 2048 or size % 8:
+        raise Wrong(f"the size must be a multiple of 8 from 64 to 2048 pixels, not {size}")
+    found, faults = [], []
+    for path, name in _files(images):
+        try:
+            found.append(photo.prepare(path, size, name))
+        except Wrong as fault:
+            faults.append(f"{name} {fault}")
+    return Prepared(found, faults, photo_hints.hints(found, size) if found else [])
+
+
+def write(prepared: Prepared, folder: Path) -> dict:
+    """`00.png` ... and `sheet.png` under `folder`: `{"squares": [path, ...], "sheet": path}`."""
+    squares = [
+        report.write_atomic(folder / f"{number:02d}.png", _png(Image.fromarray(square)))
+        for number, square in enumerate(prepared.squares)
+    ]
+    return {
+        "squares": squares,
+        "sheet": report.write_atomic(folder / "sheet.png", _png(sheet(prepared))),
+    }
+
+
+def sheet(prepared: Prepared, columns: int = 6) -> Image.Image:
+    """Every photo whole, its crop framed and the rest dimmed; faults and hints below."""
+    drawn = [_drawn(photo) for photo in prepared.photos]
+    parts = [slice(k, k + columns) for k in range(0, len(drawn), columns)]
+    notes = [f"Cannot be used: {fault}" for fault in prepared.faults]
+    notes += [f"Hint: {hint}" for hint in prepared.hints]
+    return report.sheet(
+        [("", drawn[part]) for part in parts],
+        f"{len(drawn)} photo{'s' * (len(drawn) != 1)}",
+        subtitle="What lies inside the frame is trained." if drawn else "",
+        captions=[prepared.names[part] for part in parts],
+        foot="\n".join(notes),
+    )
+
+
+def _files(images: Images) -> list[tuple[Path, str]]:
+    """(path, name); the files of a folder with those of the folders in it, in order of name."""
+    if not isinstance(images, str | os.PathLike):
+        if not images:
+            raise Wrong("no photos were given: give 4 to 20 of one thing")
+        return [(Path(image).expanduser(), Path(image).name) for image in images]
+    folder = Path(images).expanduser()
+    if folder.is_file():
+        return [(folder, folder.name)]
+    if not folder.exists():
+        raise Wrong(f"there is no folder {folder}: give the one that holds your photos")
+    try:
+        inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    except OSError as fault:
+        raise Wrong(f"the photos in {folder} cannot be read: {fault.strerror}") from None
+    names = sorted(path.as_posix() for path in inside if not _litter(path))
+    if not names:
+        raise Wrong(f"there are no photos in {folder}: put 4 to 20 of one thing into it")
+    return [(folder / name, name) for name in names]
+
+
+def _litter(path: Path) -> bool:
+    """What systems leave in folders."""
+    return any(part.startswith(".") or part.lower() in LITTER for part in path.parts)
+
+
+def _drawn(photo: Photo) -> Image.Image:
+    whole = Image.fromarray(photo.view)
+    fx, fy = whole.width / photo.size[0], whole.height / photo.size[1]
+    left, top, right, bottom = photo.box
+    box = (round(left * fx), round(top * fy), round(right * fx), round(bottom * fy))
+    made = Image.blend(whole, Image.new("RGB", whole.size, report.PAPER), 0.6)
+    made.paste(whole.crop(box), box[:2])
+    frame = (box[0], box[1], box[2] - 1, box[3] - 1)
+    ImageDraw.Draw(made).rectangle(frame, outline=FRAME, width=2)
+    return made
+
+
+def _png(image: Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()

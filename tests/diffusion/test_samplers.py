@@ -1,0 +1,77 @@
+"""The samplers against mathematics: exact data, known orders, what holds for every one of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from remembrandt.diffusion.noise import Noise
+from remembrandt.diffusion.samplers import SAMPLERS, finish
+from remembrandt.diffusion.schedule import karras, scaled_linear
+from tests.diffusion.drive import MEAN, SPREAD, drive, gaussian, solved, start
+
+STILL = sorted(name for name, row in SAMPLERS.items() if not row.stochastic)
+
+
+@pytest.mark.parametrize("name", STILL)
+def test_order(name):
+    """Halving the steps' width divides the error by 2 to the order, on the flow to sigma_min."""
+    row, schedule = SAMPLERS[name], scaled_linear()
+    errors = []
+    for steps in (20, 40, 80, 160):
+        sigmas = karras(schedule, steps + 1)
+        x = start() * sigmas[0]
+        found = drive(row.function(x, sigmas, Noise(0, (1,))), gaussian)
+        errors.append((found - solved(x, sigmas[0], sigmas[-1])).square().mean().sqrt().item())
+    slopes = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    assert slopes[-1] == pytest.approx(row.order, abs=0.25)
+
+
+@settings(max_examples=60)
+@given(some.sampled_from(sorted(SAMPLERS)), some.integers(1, 1000), some.integers(0, 9))
+def test_certainty_is_painted(name, steps, seed):
+    """A denoiser that is sure of one picture gets that picture, in the promised number of calls."""
+    row, schedule = SAMPLERS[name], scaled_linear()
+    sigmas, sure, asked = row.sigmas(schedule, steps), start(seed + 1), []
+
+    def denoise(x, sigma):
+        asked.append(sigma)
+        return sure
+
+    noise = Noise(seed, sure.shape)
+    found = drive(row.function(noise().double() * row.scale(sigmas[0]), sigmas, noise), denoise)
+    assert len(asked) == row.total(steps)
+    assert all(schedule.sigma_min <= s <= schedule.sigma_max for s in asked)
+    away = (finish(found, sigmas[-1]) - sure).abs().max().item()
+    assert away <= (1e-9 if row.end == "zero" else 0.2)  # the rest of the noise at sigma_min
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_the_distribution_is_the_datas(name):
+    row, schedule = SAMPLERS[name], scaled_linear()
+    sigmas, noise = row.sigmas(schedule, 100), Noise(1, (1, 4, 64, 64))
+    found = drive(row.function(noise() * row.scale(sigmas[0]), sigmas, noise), gaussian)
+    assert found.mean().item() == pytest.approx(MEAN, abs=0.08)
+    assert found.std().item() == pytest.approx(SPREAD, abs=0.08)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_only_the_stochastic_draw(name):
+    row, schedule = SAMPLERS[name], scaled_linear()
+    drawn = Noise(1, (1, 4, 8, 8))
+    drive(row.function(start(), row.sigmas(schedule, 5), drawn), gaussian)
+    assert torch.equal(drawn(), Noise(1, (1, 4, 8, 8))()) is not row.stochastic
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_a_walk_can_be_closed(name):
+    row = SAMPLERS[name]
+    walk = row.function(start(), row.sigmas(scaled_linear(), 5), Noise(1, (1, 4, 8, 8)))
+    next(walk)
+    walk.close()
+    with pytest.raises(StopIteration):
+        next(walk)
