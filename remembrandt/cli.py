@@ -182,8 +182,7 @@ def _lesson(found: Document) -> str:
     word, kept = found.get("identifier"), found.get("retention")
     if kept is None:
         return _paths(found)
-    for hint in found["warnings"]:
-        print("hint:", hint, file=sys.stderr)
+    _hints(found["warnings"])
     if not kept["published"]:
         print("remembrandt: not published:", kept["why"], file=sys.stderr)
         return f"{found['model']} stays as it was (job {found['job']})"
@@ -197,6 +196,16 @@ def _lesson(found: Document) -> str:
     )
 
 
+def _prepared(found: Document) -> str:
+    _hints(found["hints"])
+    return f"{len(found['images'])} squares of {found['size']} pixels, drawn in {found['sheet']}"
+
+
+def _hints(hints: list[str]) -> None:
+    for hint in hints:
+        print("hint:", hint, file=sys.stderr)
+
+
 def _paths(found: Document) -> str:
     return "\n".join(image["path"] for image in found["images"])
 
@@ -207,7 +216,7 @@ def demo(service, tell, out: Out = None):
     return service.demo(out or "demo", progress=tell)
 
 
-@command(app, "prepare", _facts)
+@command(app, "prepare", _prepared)
 def prepare(
     service,
     tell,
@@ -216,7 +225,7 @@ def prepare(
     size: Annotated[int | None, Option(help="Pixels a side; the base's own by default.")] = None,
 ):
     """The squares that would be trained on, a contact sheet with every crop, and all faults."""
-    return service.prepare(images, out=out, size=size)
+    return service.prepare(images, out=out or "prepared", size=size)
 
 
 @command(app, "finetune", _lesson, computes=True)

@@ -45,11 +45,30 @@ class Service:
 
     # -- teaching ----------------------------------------------------------------------------------
 
-    def prepare(self, images, out: Path | None = None, size: int | None = None) -> Document:
-        """The squares that would be trained on, and a contact sheet with every crop drawn."""
+    def prepare(self, images, out: str | Path = "prepared", size: int | None = None) -> Document:
+        """The squares that would be trained on, and a contact sheet with every crop drawn.
+
+        Without a `size` they are as large as the model `mine` paints.
+        """
         from remembrandt.training import photos
 
-        raise NotImplementedError(photos, images, out, size)
+        place = Path(out).expanduser().absolute()
+        _writable(place)
+        with paths(images) as given:
+            found = photos.inspect(given, size or 128)
+            if found.faults:
+                raise Wrong(f"these photos cannot be used: {'; '.join(found.faults)}")
+            if size is None:
+                standing = self._standing(None)
+                found = photos.inspect(given, size := self._family(standing).record.size)
+        written = photos.write(found, place)
+        rows = zip(written["squares"], found.names, found.boxes, strict=True)
+        return {
+            "size": size,
+            "images": [{"path": str(p), "photo": n, "crop": list(b)} for p, n, b in rows],
+            "sheet": str(written["sheet"]),
+            "hints": found.hints,
+        }
 
     def finetune(
         self,
@@ -349,6 +368,11 @@ class Service:
             raise
         write_atomic(files.folder / "request.json", json.dumps(job.request, indent=1))
         return key
+
+    def _standing(self, model: str | None) -> str | Path:
+        from remembrandt.jobs import work
+
+        return work.standing(painters.painter(self._store(), model), self._home)
 
     def _job(self, key: str) -> Job:
         found = self._store().job(key)

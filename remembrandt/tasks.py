@@ -23,7 +23,7 @@ class Request:
 
     `size` is (width, height) in pixels; picture k has seed `seed` + k. `guidance` 1 paints with the
     prompt alone, 0 without it. `words` are identifiers with their embedding rows (k, D), `wears` the
-    adapters of what the prompt names, `about` whatever else the recipe should tell.
+    adapters of what the prompt names.
     """
 
     prompt: str = ""
@@ -37,7 +37,6 @@ class Request:
     task: str = "text-to-image"
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
-    about: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ def tokenizer() -> CLIPTokenizer:
 def text_encoder(tokens: CLIPTokenizer, **settings) -> CLIPTextModel:
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
-    return CLIPTextModel(
+    encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokens),
             num_attention_heads=2,
@@ -95,6 +95,8 @@ def text_encoder(tokens: CLIPTokenizer, **settings) -> CLIPTextModel:
             **sizes | ends | settings,
         )
     )
+    torch.nn.init.normal_(encoder.get_input_embeddings().weight, std=0.2)  # words, not places
+    return encoder
 
 
 def autoencoder() -> AutoencoderKL:
@@ -110,7 +112,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def painter(**settings) -> UNet2DConditionModel:
-    """Cross-attention is drawn anew, strong: else two prompts paint the same picture."""
+    """Cross-attention is drawn anew, sharp and strong: else two prompts paint the same picture."""
     sizes = {"sample_size": 16, "block_out_channels": (32, 64), "layers_per_block": 1}
     unet = UNet2DConditionModel(
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -120,9 +122,11 @@ def painter(**settings) -> UNet2DConditionModel:
         norm_num_groups=8,
         **sizes | settings,
     )
+    strengths = {"to_q": 3.0, "to_k": 3.0, "to_v": 1.0, "to_out.0": 0.5}
     for name, parameter in unet.named_parameters():
-        if name.endswith("attn2.to_out.0.weight"):
-            torch.nn.init.normal_(parameter, std=0.5 / parameter.shape[1] ** 0.5)
+        _, of_attention, layer = name.removesuffix(".weight").partition("attn2.")
+        if of_attention and layer in strengths:
+            torch.nn.init.normal_(parameter, std=strengths[layer] / parameter.shape[1] ** 0.5)
     return unet
 
 

@@ -140,7 +140,7 @@ class Engine:
             for ticket in tickets:
                 self.cancel(ticket)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def submit(self, request: Request) -> Ticket:
         """Take a request in; its pictures move from the next step on. `Wrong` if it cannot be."""
         request = settled(request, self.family)
@@ -158,7 +158,7 @@ class Engine:
             picture.walk.close()
             self._live.remove(picture)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self) -> bool:
         """Every live picture goes on by one model call; False when none is left."""
         rows = {picture: picture.rows() for picture in self._live}
@@ -238,13 +238,12 @@ class Engine:
             "sampler": request.sampler,
             "steps": request.steps,
             "guidance": request.guidance,
-            "size": list(request.size),
+            "size": "{}x{}".format(*request.size),
             "task": request.task,
             "family": self.family.name,
             "revision": self.family.revision,
             "precision": self.family.precision,
             "device": self.family.device.type,
-            **request.about,
         }
 
 

@@ -29,7 +29,7 @@ def save(painted: Painted, path: Path) -> Path:
     image = Image.fromarray(painted.pixels)
     if kind == "PNG":
         texts = PngImagePlugin.PngInfo()
-        texts.add_text(KEY, told)
+        texts.add_itxt(KEY, told)
         texts.add_itxt(PARAMETERS, parameters(painted.recipe))
         image.save(data, kind, pnginfo=texts)
     else:
@@ -53,13 +53,12 @@ def read(path: Path) -> dict[str, Any]:
 
 def parameters(recipe: dict[str, Any]) -> str:
     """The recipe as AUTOMATIC1111's web UI writes it, so that other tools read it."""
-    width, height = recipe["size"]
     facts = {
         "Steps": recipe["steps"],
         "Sampler": SAMPLERS[recipe["sampler"]].label,
         "CFG scale": f"{recipe['guidance']:g}",
         "Seed": recipe["seed"],
-        "Size": f"{width}x{height}",
+        "Size": recipe["size"],
         "Model": recipe.get("model") or recipe.get("family"),
     }
     negative = [f"Negative prompt: {recipe['negative']}"] if recipe["negative"] else []

@@ -20,6 +20,7 @@ from torch import nn
 from remembrandt.diffusion.schedule import scaled_linear
 from remembrandt.evaluation import judges
 from remembrandt.pocket import autoencoder, judging, networks, paint, pictures, towers
+from remembrandt.pocket.write import write
 from remembrandt.report import Event
 from remembrandt.training.loop import Plan, fit
 
@@ -42,9 +43,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Work:
-    """The ignored folder that holds pictures, checkpoints and finished parts, and when to stop."""
+    """The ignored folder that holds pictures, checkpoints and finished parts, where the family goes, and when to stop."""
 
     folder: Path
+    out: Path
     sizes: Sizes
     until: float | None = None
 
@@ -177,6 +179,21 @@ def make_instances(work: Work) -> None:
     judges.save(net, work / "instances" / RESULT)
 
 
+def write_family(work: Work) -> None:
+    """Assemble the folder that the package ships, from whatever the stages have left."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPVisionModelWithProjection
+
+    tokens, text = text_of(work, "towers")
+    write(
+        work.out, 1, tokens, text,
+        CLIPVisionModelWithProjection.from_pretrained(work / "towers" / RESULT / "image"),
+        autoencoder_of(work),
+        UNet2DConditionModel.from_pretrained(work / "painter" / RESULT / "unet"),
+        {name: work / name / RESULT for name in ("readers", "instances")},
+    )  # fmt: skip
+
+
 STAGES: dict[str, Callable[[Work], None]] = {
     "render": render,
     "autoencoder": make_autoencoder,
@@ -184,6 +201,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "towers": make_towers,
     "readers": make_readers,
     "instances": make_instances,
+    "write": write_family,
 }
 
 
@@ -205,14 +223,15 @@ def make(work: Work, only: list[str] | None = None) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".weights"))
+    parser.add_argument("--out", type=Path, default=Path("remembrandt/pocket/weights"))
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--only", nargs="*", choices=list(STAGES))
     for name, value in Sizes().__dict__.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     given = vars(parser.parse_args())
     until = None if given["minutes"] is None else time.monotonic() + given["minutes"] * 60
     sizes = Sizes(**{name: given[name] for name in Sizes().__dict__})
-    make(Work(given["work"], sizes, until), given["only"])
+    make(Work(given["work"], given["out"], sizes, until), given["only"])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from remembrandt.settings import Wrong
 
 # A white list, because Pillow knows formats that start other programs (EPS) or hold no photo (PDF).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
+# MPO, two photos in a JPEG, is opened as JPEG; HEIF is added where its reader is installed.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 RAW = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
 VIEW = 320  # pixels of the thumbnail on the contact sheet
@@ -82,8 +83,12 @@ def _open(path: Path, size: int) -> tuple[Image.Image, tuple[int, int], list[str
             head = file.read(16)
         if not head:
             raise Wrong("is an empty file")
-        _known(path, head)
-        with Image.open(path, formats=FORMATS) as picture:
+        extra = _extra(path, head)
+        Image.init()  # the rarer formats' readers; once, the second call does nothing
+        formats = [name for name in (*FORMATS, *extra) if name in Image.OPEN]
+        with Image.open(path, formats=formats) as picture:
+            picture.verify()  # a PNG's check-sums: damaged pixels decode without a word
+        with Image.open(path, formats=formats) as picture:
             full = picture.size
             moving = getattr(picture, "is_animated", False) and picture.format != "MPO"
             if min(full) >= 8 * size:
@@ -104,18 +109,21 @@ def _open(path: Path, size: int) -> tuple[Image.Image, tuple[int, int], list[str
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise Wrong(f"cannot be read ({error.strerror})") from None
     except BROKEN as error:
-        cut = "truncated" in str(error) or isinstance(error, EOFError)
+        cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
         raise Wrong(
             "is cut off before its end: copy it again" if cut else f"is damaged ({error})"
         ) from None
 
 
-def _known(path: Path, head: bytes) -> None:
-    """Refuses what needs another tool, by content where content tells, and says which."""
+def _extra(path: Path, head: bytes) -> tuple[str, ...]:
+    """The format that needs an extra; refuses, by content, what needs another tool, and says which."""
     if path.suffix.lower() in RAW:
         raise Wrong("is a camera's raw file: export it as JPEG or PNG")
-    if head[4:8] == b"ftyp" and head[8:12] in HEIC and not _heif():
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIC:
+        return ()
+    if not _heif():
         raise Wrong("is HEIC: `pip install pillow-heif`, or save it as JPEG")
+    return ("HEIF",)
 
 
 def _heif() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def test_order(name):
         x = start() * sigmas[0]
         found = drive(row.function(x, sigmas, Noise(0, (1,))), gaussian)
         errors.append((found - solved(x, sigmas[0], sigmas[-1])).square().mean().sqrt().item())
-    slopes = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    slopes = [math.log2(a / b) for a, b in pairwise(errors)]
     assert slopes[-1] == pytest.approx(row.order, abs=0.25)
 
 

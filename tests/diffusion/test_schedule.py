@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import (
@@ -78,7 +80,7 @@ def test_ddim_timesteps(steps):
 def test_levels_fall(name, steps):
     sigmas = SAMPLERS[name].sigmas(scaled_linear(), steps)
     assert len(sigmas) == steps + 1
-    assert all(a >= b for a, b in zip(sigmas, sigmas[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(sigmas))
 
 
 @given(some.floats(0, 999))

@@ -1,5 +1,9 @@
 """Many requests, one batch: parity with diffusers, independence of neighbours, guidance, cancel, checks."""
 
+import copy
+from contextlib import contextmanager
+from dataclasses import replace
+
 import diffusers
 import numpy as np
 import pytest
@@ -65,17 +69,42 @@ def test_conditions_bite(tiny):
         assert np.abs(a.astype(float) - b).mean() > 3
 
 
-def test_a_picture_does_not_depend_on_its_neighbours(tiny):
+def worn(family, by="both") -> Worn:
+    tensors = {n: {oft.NAME: torch.full_like(t, 0.05)} for n, t in oft.start(family.unet, 8).items()}
+    return Worn(Adapter("oft", tensors), by=by)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_picture_does_not_depend_on_its_neighbours(tiny, precision):
     """Another sampler, guidance, seed, adapter beside it: equal to the bit at equal batch shape."""
+    family = replace(tiny, unet=copy.deepcopy(tiny.unet).to(precision), dtype=precision)
     mine = Request("a red dog", seed=1, steps=5, sampler="euler")
-    tensors = {n: {oft.NAME: torch.full_like(t, 0.05)} for n, t in oft.start(tiny.unet, 8).items()}
-    worn = Request("a car", seed=9, steps=5, sampler="ddim", wears=(Worn(Adapter("oft", tensors)),))
+    dressed = Request("a car", seed=9, steps=5, sampler="ddim", wears=(worn(family),))
     plain = Request("a house", seed=9, steps=5, sampler="ddim")
-    first, second = paint(tiny, mine, plain), paint(tiny, mine, worn)
+    first, second = paint(family, mine, plain), paint(family, mine, dressed)
+    third = paint(family, dressed, mine)
     assert np.array_equal(first[0][0], second[0][0])
+    assert np.array_equal(first[0][0], third[1][0])
     assert not np.array_equal(first[1][0], second[1][0])
-    [[alone]] = paint(tiny, mine)
-    assert np.abs(alone.astype(float) - first[0][0]).mean() <= 0.1
+
+
+def test_nor_on_how_many_they_are(tiny):
+    mine = Request("a red dog", seed=1, steps=5)
+    [[alone]], [[beside], *_] = paint(tiny, mine), paint(tiny, mine, Request("a house", n=5, steps=3))
+    gap = np.abs(alone.astype(float) - beside)
+    assert gap.mean() <= 0.1 and (gap <= 2).mean() >= 0.999
+
+
+def test_who_wears(tiny):
+    """Worn by the prompt's row alone, "nothing" stays the base's; at strength 0 nothing is worn."""
+    asked = Request("a dog", seed=1, steps=3)
+    rows = [replace(asked, wears=w) for w in ((), (worn(tiny),), (worn(tiny, "prompt"),))]
+    bare, both, prompt = (paint(tiny, r)[0][0] for r in rows)
+    assert not np.array_equal(both, prompt) and not np.array_equal(bare, prompt)
+    off = replace(worn(tiny), strength=0.0)
+    assert np.array_equal(bare, paint(tiny, replace(asked, wears=(off,)))[0][0])
+    unguided = [replace(r, guidance=0) for r in (rows[0], rows[2])]
+    assert np.array_equal(*(paint(tiny, r)[0][0] for r in unguided))
 
 
 def test_requests_of_every_kind_share_the_engine(tiny):
@@ -117,31 +146,80 @@ def test_join_cancel_and_count(tiny):
     while engine.step():
         pass
     assert first.done and first.calls == first.total == 7
-    assert second.canceled and second.pictures == [None]
+    assert second.canceled and second.done and second.pictures == []
     [[alone]] = paint(tiny, Request("a dog", steps=4, sampler="heun"))
     assert np.abs(first.pictures[0].pixels.astype(float) - alone).mean() <= 0.1
 
 
-def test_out_of_memory_halves_the_batch(tiny, monkeypatch):
-    engine, real = Engine(tiny), tiny.denoise
+def test_progress_counts_calls_and_may_stop(tiny):
+    seen = []
+    engine = Engine(tiny)
+    engine.paint([Request("a dog", steps=3, n=2), Request("a cat", steps=2, sampler="heun")], seen.append)
+    assert [e.step for e in seen] == [3, 6, 9] and {e.total for e in seen} == {9}
+
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.paint([Request("a dog", steps=3)], stop)
+    assert not engine.step()
+
+
+@contextmanager
+def crowded(unet, most):
+    """A device on which only so many rows fit."""
     sizes = []
 
-    def crowded(x, *rest):
-        sizes.append(len(x))
-        if len(x) > 2:
-            raise torch.OutOfMemoryError("full")
-        return real(x, *rest)
+    def full(module, args):
+        sizes.append(len(args[0]))
+        if len(args[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(tiny, "denoise", crowded)
-    [pictures] = engine.paint([Request("a dog", n=3, steps=2)])
-    assert len(pictures) == 3 and max(sizes) == 6 and sizes[-1] == 2
+    handle = unet.register_forward_pre_hook(full)
+    yield sizes
+    handle.remove()
+
+
+def test_out_of_memory_halves_the_batch(tiny):
+    request = Request("a dog", n=3, steps=2)
+    with crowded(tiny.unet, 2) as sizes:
+        [pictures] = paint(tiny, request)
+    assert sizes[:2] == [6, 3] and max(sizes[-3:]) <= 2
+    [roomy] = paint(tiny, request)
+    assert all(np.abs(a.astype(float) - b).mean() <= 0.1 for a, b in zip(pictures, roomy, strict=True))
+    with crowded(tiny.unet, 0), pytest.raises(Wrong, match="smaller --size"):
+        paint(tiny, request)
+
+
+def test_a_fault_ends_its_own_request_only(tiny):
+    engine = Engine(tiny)
+    broken = {"brc": torch.full((1, 32), float("nan"))}
+    lost = engine.submit(Request("a brc dog", steps=2, n=2, words=broken))
+    sound = engine.submit(Request("a dog", steps=3))
+    while engine.step():
+        pass
+    assert lost.done and len(sound.pictures) == 1
+    with pytest.raises(Wrong, match="not finite"):
+        _ = lost.pictures
+
+
+def test_taught_words_are_encoded_anew(tiny):
+    """Two models' `brc` are two words, and neither is remembered for the other."""
+    engine = Engine(tiny)
+    rows = torch.randn(2, 1, 32, generator=torch.Generator().manual_seed(0))
+    asked = [Request("a brc dog", steps=2, words={"brc": row}) for row in rows]
+    [[a]], [[b]], [[c]] = (engine.paint([r]) for r in (*asked, Request("a brc dog", steps=2)))
+    assert not np.array_equal(a.pixels, b.pixels) and not np.array_equal(a.pixels, c.pixels)
+    again = engine.paint([asked[0]])[0][0]
+    assert np.array_equal(a.pixels, again.pixels)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"sampler": "eulr"}, {"steps": 0}, {"steps": 1001}, {"n": 0}, {"n": 65}, {"seed": -1}, {"guidance": float("nan")},
-        {"guidance": -1}, {"size": (130, 128)}, {"size": (8, 128)}, {"task": "dance"},
+        {"sampler": "eulr"}, {"sampler": ""}, {"steps": 0}, {"steps": 1001}, {"steps": 2.5}, {"n": 0}, {"n": 65},
+        {"seed": -1}, {"seed": 2**63}, {"guidance": float("nan")}, {"guidance": -1}, {"guidance": "7"},
+        {"size": (130, 128)}, {"size": (8, 128)}, {"size": (128,)}, {"task": "dance"},
     ],
 )  # fmt: skip
 def test_what_cannot_be_painted_is_one_line(tiny, wrong):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from remembrandt.adapters.wear import Worn, wear
+from remembrandt.family.load import load
 from remembrandt.training import methods
 from remembrandt.training.dreambooth import class_pictures
 from remembrandt.training.examples import draw, encode
@@ -128,6 +129,19 @@ def test_no_option_is_idle(name, family):  # trainers.md 4 a
             fresh, teach(fresh, name, steps=2, set={row["name"]: OTHER[row["name"]]})[0]
         )
         assert not equal(plain, changed), row["name"]
+
+
+@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+def test_half_precision(name, tiny, tiny_folder):
+    """What moves is fp32, and starts from all the digits that the files have."""
+    half = load(tiny_folder, precision="bf16")
+    assert half.unet.dtype == torch.bfloat16
+    still = {"learning_rate": 1e-9, "weight_decay": 0.0} if name == "dreambooth" else {}
+    learned, _ = teach(half, name, steps=2, set=still)
+    assert all(t.dtype == torch.float32 for t in state(half, learned).values())
+    if name == "dreambooth":
+        theirs = dict(tiny.unet.named_parameters())
+        assert all((p - theirs[n]).abs().max() < 1e-7 for n, p in half.unet.named_parameters())
 
 
 def test_several_vectors(family):
