@@ -69,7 +69,11 @@ def main() -> None:
         "painter": exam(painter(family), readers, asked.singles, asked.pairs),
         "singles": asked.singles,
         "pairs": asked.pairs,
-        "settings": {"guidance": family.record.guidance, "steps": family.record.steps, "sampler": family.record.sampler},
+        "settings": {
+            "guidance": family.record.guidance,
+            "steps": family.record.steps,
+            "sampler": family.record.sampler,
+        },
         "seconds": round(time.perf_counter() - began),
         **surroundings(family),
     }

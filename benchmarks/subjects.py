@@ -27,7 +27,9 @@ EACH, PLACE = 4, "on the beach"
 
 def feature(pixels: np.ndarray) -> np.ndarray:
     """uint8 (h, w, 3) to a vector: layout and colours, each of unit length."""
-    small = cv2.cvtColor(cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB).astype(np.float32)
+    small = cv2.cvtColor(cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB).astype(
+        np.float32
+    )
     layout = cv2.resize(small, (8, 8), interpolation=cv2.INTER_AREA).ravel() - 128
     colours = cv2.calcHist([small.astype(np.uint8)], [0, 1, 2], None, [4, 4, 4], [0, 256] * 3).ravel() ** 0.5
     return np.concatenate([v / (np.linalg.norm(v) + 1e-6) for v in (layout, colours)])

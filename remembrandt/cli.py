@@ -38,13 +38,13 @@ class OneLine(TyperGroup):
         except TyperException as fault:
             said = fault.format_message() if isinstance(fault, ClickException) else str(fault)
             code = _complain(said or "say what to do: `remembrandt --help`", 2)
-        except (Abort, KeyboardInterrupt):
+        except Abort:
             code = INTERRUPTED
         except Exception as fault:
             if verbose:
                 raise
-            notes = " ".join(getattr(fault, "__notes__", ()))
-            code = _complain(f"{fault or type(fault).__name__} {notes} (-v shows where)", 1)
+            said = str(fault) or type(fault).__name__
+            code = _complain(f"{said} {_notes(fault)} (-v shows where)", 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -96,9 +96,12 @@ def command(
             from remembrandt.service import Service
             from remembrandt.settings import settings
 
-            with display.progress() as tell:
-                service = Service(settings(home, device, precision))
-                document = function(service, tell, **given)
+            service = Service(settings(home, device, precision))
+            try:
+                with display.progress() as tell:
+                    document = function(service, tell, **given)
+            except KeyboardInterrupt as stop:
+                return _complain(f"interrupted; {_notes(stop)}", INTERRUPTED)
             if as_json:
                 print(json.dumps(document, indent=1, default=str, ensure_ascii=False))
             else:
@@ -128,6 +131,10 @@ def command(
 
 def _published(document: Document) -> bool:
     return document.get("retention", {}).get("published", True)
+
+
+def _notes(fault: BaseException) -> str:
+    return " ".join(getattr(fault, "__notes__", ()))
 
 
 def _complain(message: object, code: int) -> int:

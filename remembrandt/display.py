@@ -17,6 +17,7 @@ from rich.table import Table
 
 from remembrandt.report import Event, Progress
 
+WIDE = 400  # columns where stdout is no terminal: nothing is cut
 PACE = 15.0  # seconds between two lines where stderr is no terminal
 
 
@@ -98,7 +99,7 @@ def show(shown: Any) -> None:
     if isinstance(shown, str):
         print(shown)
     elif shown is not None:
-        Console(soft_wrap=not sys.stdout.isatty()).print(shown)
+        Console(width=None if sys.stdout.isatty() else WIDE).print(shown)
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], empty: str) -> Table | str:
@@ -107,7 +108,7 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], empty: str) ->
         return empty
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column.replace("_", " "))
+        made.add_column(column.replace("_", " "), no_wrap=column != columns[-1])
     for row in rows:
         made.add_row(*(cell(column, row.get(column)) for column in columns))
     return made

@@ -344,15 +344,21 @@ class Service:
     def _family(self, source: str | Path) -> Family:
         return self._load(source, self.settings.device, self.settings.precision)
 
-    def _load(self, source: str | Path, device: str | None, precision: str | None) -> Family:
-        """The family, loaded once for as long as no other is asked for."""
+    def _load(
+        self, source: str | Path, device: str | None, precision: str | None, *, own: bool = False
+    ) -> Family:
+        """The family, loaded once for as long as no other is asked for; `own` is the caller's."""
         from remembrandt.family.load import load
 
-        key = (str(source), device, precision)
-        if key not in self._loaded:
-            self._loaded.clear()
-            self._loaded[key] = load(source, device=device, precision=precision)
-        return self._loaded[key]
+        asked = (str(source), device, precision)
+        if asked in self._loaded and not own:
+            return self._loaded[asked]
+        self._loaded.clear()
+        family = load(source, device=device, precision=precision)
+        if not own:
+            found = (str(source), str(family.device), family.precision)
+            self._loaded.update({asked: family, found: family})
+        return family
 
     def _enter(self, order) -> str:
         """Write the job's files, then queue it; the row comes last, so that it is whole."""

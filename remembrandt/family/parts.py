@@ -64,9 +64,9 @@ def blank(name: str, config: Mapping[str, Any], tokenizer: CLIPTokenizer) -> nn.
     with torch.device("meta"), no_init_weights():
         try:
             if name == "unet":
-                return UNet2DConditionModel.from_config(dict(config))
+                return UNet2DConditionModel.from_config(dict(config))  # type: ignore[return-value]
             if name == "vae":
-                return AutoencoderKL.from_config(dict(config))
+                return AutoencoderKL.from_config(dict(config))  # type: ignore[return-value]
             if name == "image_encoder":
                 return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(dict(config)))
             # Old configurations say 2, and CLIP then pools at the largest token: an added one.

@@ -82,7 +82,7 @@ def _read(path: Path, dtype: torch.dtype, shape: list[int], start: int) -> Tenso
     raw = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8)
     with path.open("rb") as file:
         file.seek(start)
-        if file.readinto(memoryview(raw.numpy())) != len(raw):
+        if file.readinto(raw.numpy().data) != len(raw):
             raise Wrong(f"{path} was cut off: restore it")
     return raw.view(dtype).view(shape)
 
@@ -240,4 +240,4 @@ def plain(name: str) -> str:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.float().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return tensor.float().cpu().contiguous().view(-1).view(torch.uint8).numpy().data

@@ -47,11 +47,13 @@ class Runner:
             return _refuse(self.store, job, {**found, "retention": why})
         except Taken:
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             self.store.finish(job, "interrupted")
+            stop.add_note(f"`jobs resume {key}` goes on where this stopped")
             raise
         except BaseException as fault:
-            self.store.finish(job, "failed", error=" ".join(f"{fault or type(fault)}".split()))
+            self.store.finish(job, "failed", error=" ".join(f"{fault}".split()) or repr(fault))
+            fault.add_note(f"`jobs resume {key}` tries again")
             raise
 
 

@@ -34,10 +34,10 @@ Document = dict[str, Any]
 def finetune(request: Document, files: Files, progress: Progress) -> Document:
     """Teach one concept; what was learned lies in the job's `staging` until it is published."""
     with threads(request["threads"]):
-        family = based(request, files)
+        method = methods.method(request["method"], request["options"])
+        family = based(request, files, own=not method.added)
         concept = Concept(**request["concept"])
         matter = lesson.Matter(concept, request["prompts"], request["number"], request["seed"])
-        method = methods.method(request["method"], request["options"], family)
         taught = lesson.teach(
             family,
             library(request, files.home),
@@ -99,11 +99,14 @@ def keep(painted: Painted, folder: Path, format: str) -> Document:
     return {"path": str(folder / name), **painted.recipe}
 
 
-def based(request: Document, files: Files) -> Family:
-    """The family that the model stands on: the home's own copy of it, if it has one."""
+def based(request: Document, files: Files, *, own: bool = False) -> Family:
+    """The family that the model stands on: the home's own copy of it, if it has one.
+
+    Shared with other requests, unless it is to be changed and hence one's `own`.
+    """
     base = request["base"]
     place = standing(request, files.home)
-    family = files.load(place, request["device"], request["precision"])
+    family = files.load(place, request["device"], request["precision"], own=own)
     if place == base["source"] and base["digest"] not in (None, family.digest):
         raise Wrong(f"{place} holds other weights than when this job began: give those back")
     return family
@@ -116,9 +119,10 @@ def standing(request: Document, home: Home) -> str | Path:
 
 
 def library(request: Document, home: Home) -> Library:
-    """The concepts that the model knew when the request was made."""
+    """The concepts that the model knew when the request was made; moved weights need no adapter."""
+    moved = bool(request.get("weights"))
     older = [
-        Concept(**{**row, "folder": home.path / row["folder"] if row["folder"] else None})
+        Concept(**{**row, "folder": None if moved else home.path / row["folder"]})
         for row in request["older"]
     ]
     return Library(older, request["base"]["digest"], request["worn_by"])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
@@ -58,6 +57,7 @@ def batches(folder: Path, shards: int, batch: int, seed: int) -> Callable[[int, 
 
 def loss(network: AutoencoderKL, pixels: Tensor, generator: torch.Generator) -> Tensor:
     """L1 + 10 L2 + a tenth of the gradients' L1, plus a whisper of KL that keeps the latents' scale."""
+    pixels = pixels.to(network.device)
     with torch.autocast(pixels.device.type, torch.bfloat16):
         mean, logvar = network.encode(pixels).latent_dist.parameters.chunk(2, 1)  # type: ignore[union-attr]
         mean, logvar = mean.float(), logvar.float().clamp(-30, 20)

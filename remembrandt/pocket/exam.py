@@ -29,7 +29,10 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
         scenes = [pictures.scene(n, pairs=0.0, signs=0.0) for n in numbers]
         images = paint([canonical(s) for s in scenes], start)
         for scene, seen, likely in zip(
-            scenes, read(readers, images, [[s.subjects[0].category] for s in scenes]), read(readers, images), strict=True
+            scenes,
+            read(readers, images, [[s.subjects[0].category] for s in scenes]),
+            read(readers, images),
+            strict=True,
         ):
             subject = scene.subjects[0]
             thing, lost = seen.things[subject.category], STYLES[scene.style].destroys

@@ -44,6 +44,7 @@ def truth(scene, config: dict) -> dict[str, Tensor]:
 
 def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tensor:
     """Cross-entropy of everything that can be read off the batch."""
+    x, answers = x.to(network.query.device), {k: v.to(network.query.device) for k, v in answers.items()}
     with torch.autocast(x.device.type, torch.bfloat16):
         out = network(x)
     total = 4 * F.binary_cross_entropy_with_logits(out["present"].float(), answers["present"])
@@ -104,7 +105,7 @@ def portraits(rng: np.random.Generator, subject, count: int, styles=None) -> lis
 
 
 def litter(rng: np.random.Generator, instances: int):
-    """`instances` things of one category; half of the time all of one colour and pattern, so that only identity tells."""
+    """`instances` things of one category; half the time all of one colour and pattern, so that only identity tells."""
     from remembrandt.pocket.world import vocabulary as words
     from remembrandt.pocket.world.scene import Subject
 
@@ -135,11 +136,12 @@ def instance_batches(batch: int, seed: int, round_trip, instances: int = 6, view
 
 def instance_loss(network: Instances, x: Tensor, who: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrast (Khosla et al. 2020, eq. 2)."""
+    x, who = x.to(network.out.weight.device), who.to(network.out.weight.device)
     with torch.autocast(x.device.type, torch.bfloat16):
         seen = network(x)
     logits = seen @ seen.T / temperature
-    logits = logits.masked_fill(torch.eye(len(x), dtype=torch.bool), -1e4)
-    same = (who[:, None] == who[None]) & ~torch.eye(len(x), dtype=torch.bool)
+    logits = logits.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), -1e4)
+    same = (who[:, None] == who[None]) & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
     return -(F.log_softmax(logits, 1) * same).sum(1).div(same.sum(1)).mean()
 
 

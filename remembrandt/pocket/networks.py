@@ -39,7 +39,7 @@ def tokenizer(words: Iterable[str], folder: Path) -> CLIPTokenizer:
     trained.train_from_iterator(sorted(set(words)), trainer)
     merges = [tuple(pair) for pair in json.loads(trained.to_str())["model"]["merges"]]
     entries = alphabet + [c + "</w>" for c in alphabet] + ["".join(pair) for pair in merges]
-    entries = list(dict.fromkeys(entries)) + ["<|startoftext|>", "<|endoftext|>"]
+    entries = [*list(dict.fromkeys(entries)), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({entry: i for i, entry in enumerate(entries)}))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))

@@ -1,4 +1,4 @@
-"""The pocket's painter: the base UNet and its text tower, trained on cached latents and captions drawn anew each time."""
+"""The pocket's painter: UNet and text tower, trained on cached latents and captions drawn anew each time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def loss(
     gamma: float = 5.0,
 ) -> Tensor:
     """The eps loss with min-SNR weights (Hang et al. 2023, eq. 6); t and noise from `seed`."""
-    clean, said = batch
+    clean, said = batch[0].to(unet.device), batch[1]
     rng = np.random.default_rng(seed)
     t = torch.from_numpy(rng.integers(0, 1000, len(clean))).to(clean.device)
     noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32)).to(clean.device)

@@ -60,7 +60,7 @@ def natural(rng: np.random.Generator, size: int = 128) -> np.ndarray:
     """A picture with the statistics of photographs and nothing in it, uint8 (size, size, 3).
 
     Either occluding discs of scale-free radii (dead leaves; Lee, Mumford and Huang 2001) with soft inner texture, or
-    noise of spectrum 1/f^a (Field 1987). The autoencoder learns edges and textures from it that the world does not have.
+    noise of spectrum 1/f^a (Field 1987). The autoencoder learns edges and textures from it that the world lacks.
     """
     cloud = _cloud(rng, size)
     if rng.random() < 0.3:

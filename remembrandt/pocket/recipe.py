@@ -9,22 +9,28 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from remembrandt.diffusion.schedule import scaled_linear
 from remembrandt.evaluation import judges
+from remembrandt.family.device import choose_device
 from remembrandt.pocket import autoencoder, judging, networks, paint, pictures, towers
 from remembrandt.pocket.write import write
 from remembrandt.report import Event
 from remembrandt.training.loop import Plan, fit
 
 RESULT = "result"  # a stage's finished network, inside its folder
+UNFINISHED = "unfinished"  # stands beside a result that more minutes would better
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,20 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Work:
-    """The ignored folder that holds pictures, checkpoints and finished parts, where the family goes, and when to stop."""
+    """The ignored folder that holds pictures, checkpoints and finished parts, where the family goes, and when to stop.
+
+    Training starts from the family that `out` holds, if any, unless it is to begin `afresh`.
+    """
 
     folder: Path
     out: Path
     sizes: Sizes
     until: float | None = None
+    afresh: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        return choose_device()
 
     def minutes(self) -> float | None:
         return None if self.until is None else max(0.0, (self.until - time.monotonic()) / 60)
@@ -61,10 +75,27 @@ class Stopped(Exception):
     """The minutes given are over; everything is written and the next call goes on."""
 
 
-def train(work: Work, name: str, parts: Mapping[str, nn.Module], loss: Callable[[int], torch.Tensor], plan: Plan) -> None:
+def begun(work: Work, part: str, network: M, prefix: str = "") -> M:
+    """`network` with the weights of that part of the shipped family, if it is there and fits."""
+    files = sorted((work.out / part).glob("*.safetensors"))
+    if work.afresh or not files:
+        return network
+    stored = {prefix + k: v.float() for file in files for k, v in load_file(file).items()}
+    known = network.state_dict()
+    if all(k in stored and stored[k].shape == v.shape for k, v in known.items() if k.startswith(prefix)):
+        network.load_state_dict({k: stored[k] for k in known if k in stored}, strict=False)
+        print(f"{part}: from {work.out}", flush=True)
+    return network
+
+
+def train(
+    work: Work, name: str, parts: Mapping[str, nn.Module], loss: Callable[[int], torch.Tensor], plan: Plan
+) -> None:
     """Fit `parts` and leave them averaged, ready to be saved; raises Stopped when the minutes are over."""
+    for m in parts.values():
+        m.to(work.device)
     parameters = {f"{part}.{n}": p for part, m in parts.items() for n, p in m.named_parameters() if p.requires_grad}
-    plan = Plan(**{**plan.__dict__, "minutes": work.minutes(), "checkpoint_every": 500})
+    plan = replace(plan, minutes=work.minutes(), checkpoint_every=500)
     began, recent = time.monotonic(), []
 
     def tell(event: Event) -> None:
@@ -72,16 +103,21 @@ def train(work: Work, name: str, parts: Mapping[str, nn.Module], loss: Callable[
         if event.step % 100 == 0:
             pace = (time.monotonic() - began) / len(recent)
             left = pace * (event.total - event.step) / 60
-            print(f"{name} {event.step}/{event.total} loss {np.mean(recent[-100:]):.4f} {left:.0f} min left", flush=True)
+            print(
+                f"{name} {event.step}/{event.total} loss {np.mean(recent[-100:]):.4f} {left:.0f} min left", flush=True
+            )
 
     outcome = fit(loss, parameters, plan, folder=work / name, stage=name, progress=tell)
+    (work / name / UNFINISHED).touch()
+    if outcome.finished:
+        (work / name / UNFINISHED).unlink()
+    elif name != "painter":  # half a painter is worth looking at, half a judge is not worth hearing
+        raise Stopped
     with torch.no_grad():
         for n, p in parameters.items():
             p.copy_(outcome.average[n] if outcome.average else p)
     for m in parts.values():
-        m.eval()
-    if not outcome.finished and name != "painter":
-        raise Stopped
+        m.eval().cpu()
 
 
 def render(work: Work) -> None:
@@ -89,7 +125,7 @@ def render(work: Work) -> None:
 
 
 def make_autoencoder(work: Work) -> None:
-    net = networks.autoencoder()
+    net = begun(work, "vae", networks.autoencoder())
     s = work.sizes
     small = autoencoder.batches(work / "pictures", s.shards, 24, 1)
     large = autoencoder.batches(work / "pictures", s.shards, 8, 2)
@@ -112,7 +148,9 @@ def make_painter(work: Work) -> None:
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
     tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "painter" / "tokenizer")
-    s, unet, text, schedule = work.sizes, networks.painter(), networks.text_tower(tokens), scaled_linear()
+    s, schedule = work.sizes, scaled_linear()
+    unet = begun(work, "unet", networks.painter())
+    text = begun(work, "text_encoder", networks.text_tower(tokens), "text_model.")
     make = paint.batches(partial(paint.latents, autoencoder_of(work), work / "pictures"), range(s.shards), s.batch, 4)
     train(
         work, "painter", {"unet": unet, "text": text.text_model},
@@ -126,7 +164,7 @@ def make_painter(work: Work) -> None:
 def make_towers(work: Work) -> None:
     """The image tower and both projections, the text tower locked."""
     tokens, text = text_of(work)
-    image, logit = networks.image_tower(), nn.Module()
+    image, logit = begun(work, "image_encoder", networks.image_tower()), nn.Module()
     text.text_projection.requires_grad_(True)
     logit.scale = nn.Parameter(torch.tensor(2.66))
     make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
@@ -150,16 +188,18 @@ def text_of(work: Work, stage: str = "painter"):
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
     tokens = CLIPTokenizer.from_pretrained(work / "painter" / "tokenizer")
-    return tokens, CLIPTextModelWithProjection.from_pretrained(work / stage / RESULT / "text").eval().requires_grad_(False)
+    text = CLIPTextModelWithProjection.from_pretrained(work / stage / RESULT / "text")
+    return tokens, text.eval().requires_grad_(False)
 
 
 def round_trip(vae, x: torch.Tensor) -> torch.Tensor:
+    """Through the autoencoder and back, on the CPU, where pictures are degraded."""
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
         return vae.decode(vae.encode(x).latent_dist.mean).sample.float().clamp(-1, 1)
 
 
 def make_readers(work: Work) -> None:
-    net, vae = judging.readers(), autoencoder_of(work)
+    net, vae = begun(work, "judges/readers", judging.readers()), autoencoder_of(work)
     shard = partial(pictures.shard, work / "pictures")
     make = judging.reader_batches(shard, work.sizes.shards, 32, 5, net.config, partial(round_trip, vae))
     train(
@@ -170,7 +210,7 @@ def make_readers(work: Work) -> None:
 
 
 def make_instances(work: Work) -> None:
-    net, vae = judges.Instances(), autoencoder_of(work)
+    net, vae = begun(work, "judges/instances", judges.Instances()), autoencoder_of(work)
     make = judging.instance_batches(48, 6, partial(round_trip, vae))
     train(
         work, "instances", {"instances": net}, lambda step: judging.instance_loss(net, *make(step)),
@@ -208,7 +248,8 @@ STAGES: dict[str, Callable[[Work], None]] = {
 def make(work: Work, only: list[str] | None = None) -> bool:
     """Run the stages in order, or `only` some; False if the minutes ended first."""
     for name, stage in STAGES.items():
-        if (only and name not in only) or (work / name / RESULT).exists():
+        finished = (work / name / RESULT).exists() and not (work / name / UNFINISHED).exists()
+        if (only and name not in only) or finished:
             continue
         torch.manual_seed(sum(name.encode()))
         print(f"== {name}", flush=True)
@@ -225,13 +266,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".weights"))
     parser.add_argument("--out", type=Path, default=Path("remembrandt/pocket/weights"))
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--afresh", action="store_true")
     parser.add_argument("--only", nargs="*", choices=list(STAGES))
     for name, value in Sizes().__dict__.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     given = vars(parser.parse_args())
     until = None if given["minutes"] is None else time.monotonic() + given["minutes"] * 60
     sizes = Sizes(**{name: given[name] for name in Sizes().__dict__})
-    make(Work(given["work"], given["out"], sizes, until), given["only"])
+    make(Work(given["work"], given["out"], sizes, until, given["afresh"]), given["only"])
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def loss(
     batch: tuple[Tensor, list[str], list[str]],
 ) -> Tensor:
     """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions (Radford et al. 2021, figure 3)."""
-    seen, right, wrong = batch
+    seen, right, wrong = batch[0].to(image.device), *batch[1:]
     coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt")
     with torch.autocast(seen.device.type, torch.bfloat16):
         said = text(coded.input_ids.to(seen.device)).text_embeds

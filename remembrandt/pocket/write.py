@@ -74,7 +74,7 @@ def _text_encoder(text: CLIPTextModelWithProjection, folder: Path) -> None:
 
 
 def _single(folder: Path) -> None:
-    """Half precision on disk, single in use: else transformers paints with half weights and float latents (details 27)."""
+    """Half precision on disk, single in use: else half weights would meet float latents."""
     _add(folder / "config.json", dtype="float32")
 
 

@@ -127,7 +127,8 @@ class Store:
             connection.execute(insert(schema.concepts), asdict(made))
             swap = {"version": number, "base": base}
             connection.execute(update(t).where(t.c.id == held.id).values(**swap))
-            _change(connection, job, state="succeeded", result=result, finished=now, error=None)
+            done = {"state": "succeeded", "result": result, "finished": now, "error": None}
+            _change(connection, job, **done, step=result["steps"], total=result["steps"])
             _happened(connection, job.id, "succeeded", result)
         return result
 

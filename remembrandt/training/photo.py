@@ -95,7 +95,7 @@ def _open(path: Path, size: int) -> tuple[Image.Image, tuple[int, int], list[str
                 picture.draft(None, (4 * size, 4 * size))  # JPEG alone: 50 megapixels, at once
             picture.load()
             if picture.getexif().get(0x0112, 1) >= 5:
-                full = full[::-1]
+                full = (full[1], full[0])
             return ImageOps.exif_transpose(picture), full, ["moving"] if moving else []
     except Wrong:
         raise

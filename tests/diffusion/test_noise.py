@@ -26,7 +26,7 @@ def test_the_path_leaves_the_draws_alone():
     assert torch.equal(quiet(), walked())
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(some.lists(LEVELS, min_size=3, max_size=3))
 def test_parts_of_the_path_sum_to_the_whole(levels):
     high, middle, low = sorted(levels, reverse=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from remembrandt.diffusion.parametrisation import add_noise, scale_in, target, x0
 from remembrandt.diffusion.schedule import PREDICTIONS, scaled_linear
 
 
+@settings(deadline=None)
 @given(some.sampled_from(sorted(PREDICTIONS.values())), some.integers(0, 999))
 def test_a_perfect_prediction_gives_the_clean_latent(prediction, t):
     schedule = scaled_linear()

@@ -39,7 +39,7 @@ def test_every_sampler_has_a_peer():
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 @torch.no_grad()
 def test_same_latents(tiny, name, steps):
-    tokens = text.encode(tiny, ["a red dog"])
+    tokens = text.encode(tiny, ["", "a red dog"])
     theirs = peer(tiny, PEERS[name], steps, tokens)
     mine = ours(tiny, name, PEERS[name], tokens)
     assert ((mine - theirs).norm() / theirs.norm()).item() <= 1e-4
@@ -48,8 +48,12 @@ def test_same_latents(tiny, name, steps):
 @torch.no_grad()
 def test_the_prompt_moves_the_latents(tiny):
     """Else the parity above would hold for a network that does not look."""
-    one, other = (peer(tiny, PEERS["euler"], 7, text.encode(tiny, [p])) for p in ("a red dog", "a house"))
+    one, other = (peer(tiny, PEERS["euler"], 7, text.encode(tiny, ["", p])) for p in ("a red dog", "a house"))
     assert ((one - other).norm() / one.norm()).item() >= 0.1
+
+
+def guided(out):
+    return out[:1] + 4 * (out[1:] - out[:1])
 
 
 def peer(tiny, scheduler, steps, tokens):
@@ -58,7 +62,8 @@ def peer(tiny, scheduler, steps, tokens):
     chance = {"generator": generator} if isinstance(scheduler, EulerAncestralDiscreteScheduler) else {}
     x = torch.randn(SHAPE, generator=generator) * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        out = tiny.unet(scheduler.scale_model_input(x, t), t, tokens).sample
+        seen = scheduler.scale_model_input(x, t)
+        out = guided(tiny.unet(torch.cat([seen, seen]), t, tokens).sample)
         x = scheduler.step(out, t, x, **chance).prev_sample
     return x
 
@@ -73,7 +78,8 @@ def ours(tiny, name, scheduler, tokens):
     at, noise = dict(zip(sigmas, times, strict=False)), Noise(1, SHAPE)
 
     def denoise(x, sigma):
-        return tiny.denoise(x, torch.tensor([sigma]), torch.tensor([float(at[sigma])]), tokens)
+        times = torch.tensor([float(at[sigma])] * 2)
+        return guided(tiny.denoise(torch.cat([x, x]), torch.tensor([sigma] * 2), times, tokens))
 
     found = drive(row.function(noise() * row.scale(sigmas[0]), sigmas, noise), denoise)
     return finish(found, sigmas[-1])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from remembrandt.diffusion.noise import Noise
-from remembrandt.diffusion.samplers import SAMPLERS, finish
+from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.diffusion.schedule import karras, scaled_linear
 from tests.diffusion.drive import MEAN, SPREAD, drive, gaussian, solved, start
 
@@ -32,7 +32,7 @@ def test_order(name):
     assert slopes[-1] == pytest.approx(row.order, abs=0.25)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(some.sampled_from(sorted(SAMPLERS)), some.integers(1, 1000), some.integers(0, 9))
 def test_certainty_is_painted(name, steps, seed):
     """A denoiser that is sure of one picture gets that picture, in the promised number of calls."""
@@ -44,11 +44,12 @@ def test_certainty_is_painted(name, steps, seed):
         return sure
 
     noise = Noise(seed, sure.shape)
-    found = drive(row.function(noise().double() * row.scale(sigmas[0]), sigmas, noise), denoise)
+    first = noise().double() * row.scale(sigmas[0])
+    found = drive(row.function(first, sigmas, noise), denoise)
     assert len(asked) == row.total(steps)
-    assert all(schedule.sigma_min <= s <= schedule.sigma_max for s in asked)
-    away = (finish(found, sigmas[-1]) - sure).abs().max().item()
-    assert away <= (1e-9 if row.end == "zero" else 0.2)  # the rest of the noise at sigma_min
+    assert all(schedule.sigma_min * 0.999 <= s <= schedule.sigma_max * 1.001 for s in asked)
+    rest = (first - sure) * sigmas[-1] / sigmas[0]  # what a walk to sigma_min leaves of the noise
+    assert torch.allclose(found, sure + rest, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))

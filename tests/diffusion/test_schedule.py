@@ -11,7 +11,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from remembrandt.diffusion.samplers import SAMPLERS
@@ -76,6 +76,7 @@ def test_ddim_timesteps(steps):
     assert [row.t(schedule, s) for s in row.sigmas(schedule, steps)] == [*scheduler.timesteps.tolist(), 0]
 
 
+@settings(deadline=None)
 @given(some.sampled_from(sorted(SAMPLERS)), some.integers(1, 1000))
 def test_levels_fall(name, steps):
     sigmas = SAMPLERS[name].sigmas(scaled_linear(), steps)
@@ -83,6 +84,7 @@ def test_levels_fall(name, steps):
     assert all(a >= b for a, b in pairwise(sigmas))
 
 
+@settings(deadline=None)
 @given(some.floats(0, 999))
 def test_level_and_timestep_are_inverses(t):
     schedule = scaled_linear()

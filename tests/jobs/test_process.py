@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from remembrandt.jobs.process import alive, me
+from tests.homes import environment
 
 CODE = "from remembrandt.jobs.process import me; print(me(), flush=True); input()"
 
@@ -14,7 +15,11 @@ def test_this_process_lives():
 
 def test_another_lives_until_it_is_killed():
     child = subprocess.Popen(
-        [sys.executable, "-c", CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CODE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
     worker = child.stdout.readline().strip()
     assert worker != me() and alive(worker)

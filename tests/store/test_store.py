@@ -12,6 +12,7 @@ from remembrandt.store import schema
 from remembrandt.store.connect import alembic_config, journal, writing
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import FILE, Store, Taken, new_id
+from tests.homes import environment
 
 MINE = Model("", "mine", "private_meta", "gated", {"digest": "d"})
 
@@ -32,7 +33,9 @@ def taught(store, word="brc", **rest):
     job = store.claim(entered(store, word, **rest).id, "living", dead)
     key = new_id()
     concept = Concept(key, job.model, word, None, "dog", "oft", f"models/mine/{key}", job.id, 0)
-    return store.publish(job, concept, {"digest": "d"}, {"retention": {"published": True}})
+    return store.publish(
+        job, concept, {"digest": "d"}, {"retention": {"published": True}, "steps": 9}
+    )
 
 
 @pytest.fixture
@@ -172,11 +175,14 @@ def test_a_lesson_begun_before_another_is_published_after_it(store):
     key = new_id()
     concept = Concept(key, first.model, "brc", None, "dog", "oft", "f", first.id, 0)
     with pytest.raises(Wrong, match="changed"):
-        store.publish(first, concept, {"digest": "another"}, {"retention": {}})
+        store.publish(first, concept, {"digest": "another"}, {"retention": {}, "steps": 9})
     with pytest.raises(Wrong, match="changed"):
-        store.publish(first, concept, {"digest": "d"}, {"retention": {}}, weights="w")
+        store.publish(first, concept, {"digest": "d"}, {"retention": {}, "steps": 9}, weights="w")
     resumed = store.claim(first.id, "living", alive)
-    assert store.publish(resumed, concept, {"digest": "d"}, {"retention": {}})["version"] == 2
+    assert (
+        store.publish(resumed, concept, {"digest": "d"}, {"retention": {}, "steps": 9})["version"]
+        == 2
+    )
 
 
 @pytest.mark.parametrize("state", ["running", "succeeded", "canceled"])
@@ -207,4 +213,4 @@ def test_families(store):
 
 def test_no_torch():
     code = "import sys, remembrandt.store.store; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0

@@ -130,13 +130,14 @@ def test_sixteen_bit_colour_and_float(tmp_path):
 
 def png16(values: np.ndarray) -> bytes:
     """A 16-bit colour PNG, which Pillow reads but does not write."""
+    return png(values.shape[1], values.shape[0], 16, b"".join(b"\0" + row.tobytes() for row in values))
 
+
+def png(width: int, height: int, depth: int, rows: bytes) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    height, width, _ = values.shape
-    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -176,9 +177,8 @@ def jpeg(seed: int, **options) -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG of some hundred bytes that says it is 60,000 x 60,000."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    """A PNG of a hundred bytes that says it is 60,000 x 60,000."""
+    return png(60_000, 60_000, 8, bytes(1000))
 
 
 def broken_middle(data: bytes) -> bytes:

@@ -14,7 +14,12 @@ LEADS = ("a picture of", "an image of", "a painting of")  # say nothing about th
 OF = {"photo": ("a photo of", "a photograph of")}
 AFTER = {"photo": ("", "photo")}
 RELATIONS = {"on top of": ("on top of", "on"), "beside": ("beside", "next to"), "behind": ("behind", "in back of")}
-PATTERNS = {"plain": ("", "plain"), "striped": ("striped",), "dotted": ("dotted", "spotted"), "checked": ("checked", "chequered")}
+PATTERNS = {
+    "plain": ("", "plain"),
+    "striped": ("striped",),
+    "dotted": ("dotted", "spotted"),
+    "checked": ("checked", "chequered"),
+}
 SIZES = {"small": ("small", "little"), "middle": ("",), "big": ("big", "large")}
 
 
@@ -85,10 +90,49 @@ def canonical(scene: Scene) -> str:
 
 def lexicon() -> list[str]:
     """Every word that a caption can hold, and some that people ask with, for the tokenizer."""
-    said = [*words.COLOURS, *words.PLACES, *words.PLACES.values(), *LEADS, "and a sign that says", "with", "the", "style", "two"]
+    said = [
+        *words.COLOURS,
+        *words.PLACES,
+        *words.PLACES.values(),
+        *LEADS,
+        "and a sign that says",
+        "with",
+        "the",
+        "style",
+        "two",
+    ]
     for table in (OF, AFTER, RELATIONS, PATTERNS, SIZES, words.CATEGORIES):
         said += [option for options in table.values() for option in options]
     said += [text for name in words.STYLES for text in (STYLES[name].prefix, STYLES[name].suffix)]
-    said += ["painting", "drawing", "art", "an", "of", "my", "your", "his", "her", "one", "three", "white", "black", "under", "near"]
-    said += ["animal", "object", "background", "style", "portrait", "close", "view", "it", "is", "this", "that", "other"]
+    said += [
+        "painting",
+        "drawing",
+        "art",
+        "an",
+        "of",
+        "my",
+        "your",
+        "his",
+        "her",
+        "one",
+        "three",
+        "white",
+        "black",
+        "under",
+        "near",
+    ]
+    said += [
+        "animal",
+        "object",
+        "background",
+        "style",
+        "portrait",
+        "close",
+        "view",
+        "it",
+        "is",
+        "this",
+        "that",
+        "other",
+    ]
     return sorted({word for text in said for word in re.findall(r"[a-z]+", text)})

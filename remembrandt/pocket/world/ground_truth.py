@@ -35,7 +35,12 @@ def labels(scene: Scene) -> dict[str, int]:
     """Class numbers for judges, in the vocabulary's order; -1 where there is nothing to read or the style destroys it."""
     lost = STYLES[scene.style].destroys
     styles = (*words.STYLES, *words.HELD_BACK)
-    tables = {"category": tuple(words.CATEGORIES), "colour": tuple(words.COLOURS), "pattern": words.PATTERNS, "size": words.SIZES}
+    tables = {
+        "category": tuple(words.CATEGORIES),
+        "colour": tuple(words.COLOURS),
+        "pattern": words.PATTERNS,
+        "size": words.SIZES,
+    }
     out = {"place": tuple(words.PLACES).index(scene.place), "style": styles.index(scene.style)}
     out["relation"] = words.RELATIONS.index(scene.relation) if scene.relation else -1
     for i, suffix in enumerate(("", "2")):
@@ -92,4 +97,12 @@ def truth(scene: Scene, size: int = 128) -> Truth:
         normals[mask] = facing(relief)[mask]
         segmentation[mask] = 2 + tuple(words.CATEGORIES).index(scene.subjects[i].category)
     pens = [sheet.pen for sheet in sheets]
-    return Truth(masks, depth, normals, segmentation, tuple(box(m) for m in masks), tuple(dict(p.keypoints) for p in pens), tuple(tuple(p.segments) for p in pens))
+    return Truth(
+        masks,
+        depth,
+        normals,
+        segmentation,
+        tuple(box(m) for m in masks),
+        tuple(dict(p.keypoints) for p in pens),
+        tuple(tuple(p.segments) for p in pens),
+    )

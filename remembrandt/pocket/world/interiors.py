@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import skia
 
 from . import places
@@ -14,7 +16,9 @@ def floorboards(canvas, rng, y: float, light_tone, dark_tone) -> None:
     block(canvas, -0.1, y, 1.2, 1.1 - y, light_tone, dark_tone)
     for i in range(-9, 10):
         x = 0.5 + i * 0.11
-        canvas.drawLine(x, y, 0.5 + (x - 0.5) * 2.6, 1.05, brush(mix(light_tone, (60, 36, 20), 0.28), alpha=0.5, width=0.005))
+        canvas.drawLine(
+            x, y, 0.5 + (x - 0.5) * 2.6, 1.05, brush(mix(light_tone, (60, 36, 20), 0.28), alpha=0.5, width=0.005)
+        )
 
 
 def window(canvas, x, y, w, h, frame, light) -> None:
@@ -45,7 +49,14 @@ def room(canvas, rng, light) -> None:
     window(canvas, x, 0.12, 0.29, 0.32, (250, 246, 238), light)
     cloth = ((206, 128, 112), (120, 150, 176), (214, 180, 110), (142, 160, 118))[int(rng.integers(4))]
     for s in (x - 0.045, x + 0.245):
-        curtain = skia.Path().moveTo(s, 0.07).lineTo(s + 0.09, 0.07).quadTo(s + 0.07, 0.3, s + 0.1, 0.5).lineTo(s - 0.01, 0.5).quadTo(s + 0.02, 0.3, s, 0.07)
+        curtain = (
+            skia.Path()
+            .moveTo(s, 0.07)
+            .lineTo(s + 0.09, 0.07)
+            .quadTo(s + 0.07, 0.3, s + 0.1, 0.5)
+            .lineTo(s - 0.01, 0.5)
+            .quadTo(s + 0.02, 0.3, s, 0.07)
+        )
         canvas.drawPath(curtain, brush(mix(cloth, (255, 255, 255), 0.2), cloth, y0=0.07, y1=0.5))
     canvas.drawLine(x - 0.07, 0.07, x + 0.36, 0.07, brush((130, 96, 70), width=0.016))
     hang = picture if rng.random() < 0.5 else shelf
@@ -95,7 +106,16 @@ def kitchen(canvas, rng, light) -> None:
     block(canvas, -0.1, 0.47, 1.2, 0.24, mix(front, (255, 255, 255), 0.15), front)
     for i in range(5):
         x = i * 0.235 - 0.08
-        block(canvas, x, 0.505, 0.2, 0.175, mix(front, (255, 255, 255), 0.35), mix(front, (255, 255, 255), 0.1), round=0.012)
+        block(
+            canvas,
+            x,
+            0.505,
+            0.2,
+            0.175,
+            mix(front, (255, 255, 255), 0.35),
+            mix(front, (255, 255, 255), 0.1),
+            round=0.012,
+        )
         disc(canvas, x + 0.175, 0.55, 0.011, (150, 124, 96))
     block(canvas, -0.1, 0.445, 1.2, 0.035, (186, 146, 106), (156, 116, 80))
     checkered(canvas, 0.71, (244, 238, 228), (204, 190, 176))
@@ -122,12 +142,20 @@ def checkered(canvas, y: float, one, two) -> None:
     block(canvas, -0.1, y, 1.2, 1.1 - y, mix(one, two, 0.3), one)
     rows = (y, y + 0.05, y + 0.125, y + 0.24, y + 0.42)
     dark = skia.Path()
-    for j, (top, low) in enumerate(zip(rows, rows[1:])):
+    for j, (top, low) in enumerate(itertools.pairwise(rows)):
         a, b = 1 + 5 * (top - y), 1 + 5 * (low - y)
         for i in range(-7, 7):
             if (i + j) % 2:
                 x = i * 0.14
-                dark.addPoly([skia.Point(0.5 + x * a, top), skia.Point(0.5 + (x + 0.14) * a, top), skia.Point(0.5 + (x + 0.14) * b, low), skia.Point(0.5 + x * b, low)], True)
+                dark.addPoly(
+                    [
+                        skia.Point(0.5 + x * a, top),
+                        skia.Point(0.5 + (x + 0.14) * a, top),
+                        skia.Point(0.5 + (x + 0.14) * b, low),
+                        skia.Point(0.5 + x * b, low),
+                    ],
+                    True,
+                )
     canvas.drawPath(dark, brush(two, alpha=0.6))
 
 

@@ -35,7 +35,9 @@ def letter(name: str) -> skia.Path:
         elif stroke[0] == "open":
             path.moveTo(2, 0.8).cubicTo(1.6, -0.4, 0, -0.3, 0, 2).cubicTo(0, 4.3, 1.6, 4.4, 2, 3.3)
         elif stroke[0] == "snake":
-            path.moveTo(1.9, 0.6).cubicTo(1.5, -0.3, 0, -0.2, 0, 1).cubicTo(0, 2.4, 2, 1.6, 2, 3).cubicTo(2, 4.3, 0.4, 4.3, 0, 3.3)
+            path.moveTo(1.9, 0.6).cubicTo(1.5, -0.3, 0, -0.2, 0, 1).cubicTo(0, 2.4, 2, 1.6, 2, 3).cubicTo(
+                2, 4.3, 0.4, 4.3, 0, 3.3
+            )
         else:
             path.moveTo(*stroke[0])
             for point in stroke[1:]:

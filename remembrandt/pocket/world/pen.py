@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import skia
 
@@ -55,7 +55,9 @@ class Pen:
         self.segments: list[tuple[float, float, float, float]] = []
 
     @contextmanager
-    def at(self, x: float = 0.0, y: float = 0.0, turn: float = 0.0, sx: float = 1.0, sy: float | None = None) -> Iterator[None]:
+    def at(
+        self, x: float = 0.0, y: float = 0.0, turn: float = 0.0, sx: float = 1.0, sy: float | None = None
+    ) -> Iterator[None]:
         """A moved, turned (degrees) and scaled frame; sx alone scales only x when negative (a mirror), both otherwise."""
         m = skia.Matrix().setTranslate(x, y)
         if turn:
@@ -81,10 +83,26 @@ class Pen:
         """The frame of a plane's parallelogram: origin o, unit steps u and v; patterns then lie in the plane."""
         return self.frame(skia.Matrix.MakeAll(u[0], v[0], o[0], u[1], v[1], o[1], 0, 0, 1))
 
-    def body(self, path: skia.Path, look: Look, bulge: float = 0.5, tint: float = 0.0, pitch: float = 0.17, motif: skia.Path | None = None) -> None:
+    def body(
+        self,
+        path: skia.Path,
+        look: Look,
+        bulge: float = 0.5,
+        tint: float = 0.0,
+        pitch: float = 0.17,
+        motif: skia.Path | None = None,
+    ) -> None:
         """Fill with the look's colour and pattern; tint darkens (> 0) a far limb or lightens (< 0) a lit face."""
         shift = (lambda c: dark(c, tint)) if tint > 0 else (lambda c: light(c, -tint))
-        self.fill(path, shift(look.rgb), pattern=look.pattern, second=shift(look.second), bulge=bulge, pitch=pitch, motif=motif)
+        self.fill(
+            path,
+            shift(look.rgb),
+            pattern=look.pattern,
+            second=shift(look.second),
+            bulge=bulge,
+            pitch=pitch,
+            motif=motif,
+        )
 
     def fill(
         self,
@@ -114,7 +132,9 @@ class Pen:
             self.mask.drawPath(path, skia.Paint(AntiAlias=True))
         if self.height is not None:
             grey = round(120 + 135 * bulge)
-            self.height.drawPath(path, self._paint((grey, grey, grey), bulge, geometry or self._modelling(path), raw=True))
+            self.height.drawPath(
+                path, self._paint((grey, grey, grey), bulge, geometry or self._modelling(path), raw=True)
+            )
 
     def line(self, path: skia.Path, colour: Rgb, width: float) -> None:
         """A round-ended stroke: whiskers, seams, poles."""
@@ -177,14 +197,20 @@ class Pen:
         if geometry is None or bulge <= 0:
             return skia.Paint(AntiAlias=True, Color=skia.Color(*c))
         s = bulge * self.light.strength
-        tones = [skia.Color(*t) for t in (light(c, min(0.6 * s, 0.8)), c, dark(c, min(0.22 * s, 0.7)), dark(c, min(0.75 * s, 0.8)))]
+        tones = [
+            skia.Color(*t)
+            for t in (light(c, min(0.6 * s, 0.8)), c, dark(c, min(0.22 * s, 0.7)), dark(c, min(0.75 * s, 0.8)))
+        ]
         stops = [0.0, 0.32, 0.62, 1.0]
         if self.manner.flat and not raw:
             tones, stops = [tones[1], tones[1], tones[2], tones[2]], [0.0, 0.6, 0.62, 1.0]
-        return skia.Paint(AntiAlias=True, Shader=skia.GradientShader.MakeRadial(skia.Point(0, 0), 1.0, tones, stops, localMatrix=geometry))
+        return skia.Paint(
+            AntiAlias=True,
+            Shader=skia.GradientShader.MakeRadial(skia.Point(0, 0), 1.0, tones, stops, localMatrix=geometry),
+        )
 
 
-@lru_cache(maxsize=None)
+@cache
 def pattern_path(pattern: str, pitch: float) -> skia.Path:
     """Stripes, dots or checks over the whole object square, with about 2/5 of the area covered so the named colour stays the main one."""
     p, n = skia.Path(), 11

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 
 import numpy as np
 import skia
-
 
 RGB = tuple[float, float, float]
 
@@ -27,7 +27,7 @@ class Place:
 
 def mix(a: RGB, b: RGB, t: float) -> RGB:
     """The colour at share t of the way from a to b."""
-    return tuple(x + (y - x) * t for x, y in zip(a, b))  # type: ignore[return-value]
+    return tuple(x + (y - x) * t for x, y in zip(a, b, strict=False))  # type: ignore[return-value]
 
 
 def ink(colour: RGB, alpha: float = 1.0) -> int:
@@ -36,7 +36,9 @@ def ink(colour: RGB, alpha: float = 1.0) -> int:
     return skia.ColorSetARGB(int(alpha * 255), r, g, b)
 
 
-def brush(*colours: RGB, y0: float = 0, y1: float = 1, alpha: float = 1, blur: float = 0, width: float = 0) -> skia.Paint:
+def brush(
+    *colours: RGB, y0: float = 0, y1: float = 1, alpha: float = 1, blur: float = 0, width: float = 0
+) -> skia.Paint:
     """A paint: one colour, or a gradient from y0 down to y1; a stroke when a width is given; soft when blurred."""
     paint = skia.Paint(AntiAlias=True, Color=ink(colours[0], alpha))
     if len(colours) > 1:
@@ -58,7 +60,7 @@ def smooth(points, closed: bool = False) -> skia.Path:
         path.moveTo((points[0][0] + points[1][0]) / 2, (points[0][1] + points[1][1]) / 2)
     else:
         path.moveTo(*points[0])
-    for (x, y), (u, v) in zip(points[1:], points[2:]):
+    for (x, y), (u, v) in itertools.pairwise(points):
         path.quadTo(x, y, (x + u) / 2, (y + v) / 2)
     if closed:
         path.close()
@@ -82,7 +84,9 @@ def cloud(canvas, rng, x: float, y: float, w: float, colour: RGB = (255, 255, 25
     path = skia.Path()
     path.addRoundRect(skia.Rect.MakeXYWH(x - w / 2, y - w * 0.12, w, w * 0.16), w * 0.08, w * 0.08)
     for i in range(4):
-        path.addCircle(x - w * 0.3 + i * w * 0.2, y - w * 0.13 + w * rng.uniform(-0.05, 0.03), w * rng.uniform(0.12, 0.2))
+        path.addCircle(
+            x - w * 0.3 + i * w * 0.2, y - w * 0.13 + w * rng.uniform(-0.05, 0.03), w * rng.uniform(0.12, 0.2)
+        )
     canvas.drawPath(path, paint)
 
 
@@ -132,7 +136,14 @@ def beach(canvas, rng, light) -> None:
         x = rng.uniform(0, 0.9)
         canvas.drawLine(x, y, x + rng.uniform(0.1, 0.25), y, brush((214, 240, 242), alpha=0.6, width=0.008))
     for drop, colour in ((0, (250, 252, 250)), (0.022, (206, 176, 128)), (0.034, (240, 218, 168))):
-        hill(canvas, np.random.Generator(np.random.PCG64(int(shore * 1e6))), shore + drop, 0.014, colour, mix(colour, (226, 190, 132), 0.6))
+        hill(
+            canvas,
+            np.random.Generator(np.random.PCG64(int(shore * 1e6))),
+            shore + drop,
+            0.014,
+            colour,
+            mix(colour, (226, 190, 132), 0.6),
+        )
     patches(canvas, rng, 5, 0.75, (214, 180, 124))
     x = side(rng)
     if rng.random() < 0.6:
@@ -144,7 +155,9 @@ def beach(canvas, rng, light) -> None:
 def palm(canvas, rng, x) -> None:
     """A leaning palm tree."""
     lean = 0.06 if x < 0.5 else -0.06
-    canvas.drawPath(smooth([(x - lean, 0.74), (x - lean, 0.5), (x, 0.3), (x + lean * 0.6, 0.2)]), brush((150, 112, 72), width=0.03))
+    canvas.drawPath(
+        smooth([(x - lean, 0.74), (x - lean, 0.5), (x, 0.3), (x + lean * 0.6, 0.2)]), brush((150, 112, 72), width=0.03)
+    )
     top = (x + lean * 0.5, 0.2)
     for i, angle in enumerate(np.linspace(-pi * 1.12, pi * 0.12, 6) + rng.uniform(-0.1, 0.1)):
         dx, dy = 0.2 * np.cos(angle), 0.13 * np.sin(angle)
@@ -159,7 +172,13 @@ def parasol(canvas, rng, x) -> None:
     first, second = ((232, 128, 110), (250, 236, 210)) if rng.random() < 0.5 else ((240, 196, 96), (252, 246, 226))
     canvas.drawLine(x, 0.36, x, 0.76, brush((170, 140, 108), width=0.014))
     for k, colour in ((0.19, first), (0.115, second), (0.045, first)):
-        dome = skia.Path().moveTo(x - k, 0.44).quadTo(x - k * 0.9, 0.3, x, 0.27).quadTo(x + k * 0.9, 0.3, x + k, 0.44).close()
+        dome = (
+            skia.Path()
+            .moveTo(x - k, 0.44)
+            .quadTo(x - k * 0.9, 0.3, x, 0.27)
+            .quadTo(x + k * 0.9, 0.3, x + k, 0.44)
+            .close()
+        )
         canvas.drawPath(dome, brush(colour))
 
 
@@ -174,12 +193,29 @@ def forest(canvas, rng, light) -> None:
             if depth == 1.0:  # the near trunks keep clear of the middle
                 x = (0.02, 0.98, 0.14 if rng.random() < 0.5 else 0.86)[i] + rng.uniform(-0.03, 0.03)
             trunk = skia.Path().moveTo(x - width * 0.4, -0.05).lineTo(x + width * 0.4, -0.05)
-            trunk.quadTo(x + width * 0.4, base, x + width, base + 0.03).lineTo(x - width, base + 0.03).quadTo(x - width * 0.4, base, x - width * 0.4, -0.05)
+            trunk.quadTo(x + width * 0.4, base, x + width, base + 0.03).lineTo(x - width, base + 0.03).quadTo(
+                x - width * 0.4, base, x - width * 0.4, -0.05
+            )
             canvas.drawPath(trunk, brush(mix(bark, (230, 240, 210), 0.15), bark))
         for _ in range(6):
             leaf = mix((158, 196, 140), (62, 112, 66), depth * 0.9)
-            oval(canvas, rng.uniform(0, 1), rng.uniform(-0.03, 0.13 - 0.06 * depth), rng.uniform(0.12, 0.2), rng.uniform(0.06, 0.1), mix(leaf, (220, 236, 160), 0.2), leaf)
-        hill(canvas, rng, base + 0.03, 0.012, mix((168, 198, 130), (104, 138, 74), depth), mix((124, 160, 96), (78, 106, 60), depth))
+            oval(
+                canvas,
+                rng.uniform(0, 1),
+                rng.uniform(-0.03, 0.13 - 0.06 * depth),
+                rng.uniform(0.12, 0.2),
+                rng.uniform(0.06, 0.1),
+                mix(leaf, (220, 236, 160), 0.2),
+                leaf,
+            )
+        hill(
+            canvas,
+            rng,
+            base + 0.03,
+            0.012,
+            mix((168, 198, 130), (104, 138, 74), depth),
+            mix((124, 160, 96), (78, 106, 60), depth),
+        )
     for _ in range(2):
         x = rng.uniform(0.2, 0.8)
         shaft = skia.Path().moveTo(x, -0.1).lineTo(x + 0.12, -0.1).lineTo(x - 0.1, 0.8).lineTo(x - 0.32, 0.8).close()
@@ -195,9 +231,22 @@ def pine(canvas, x, y, h, green: RGB, snowy: bool = False) -> None:
     """A fir of three skirts."""
     canvas.drawLine(x, y, x, y - h * 0.2, brush((120, 96, 80), width=h * 0.09))
     for k, w in ((0.12, 0.30), (0.36, 0.24), (0.60, 0.17)):
-        skirt = skia.Path().moveTo(x - w * h, y - k * h).quadTo(x, y - (k - 0.07) * h, x + w * h, y - k * h).quadTo(x + w * h * 0.3, y - (k + 0.2) * h, x, y - (k + 0.4) * h)
+        skirt = (
+            skia.Path()
+            .moveTo(x - w * h, y - k * h)
+            .quadTo(x, y - (k - 0.07) * h, x + w * h, y - k * h)
+            .quadTo(x + w * h * 0.3, y - (k + 0.2) * h, x, y - (k + 0.4) * h)
+        )
         skirt.quadTo(x - w * h * 0.3, y - (k + 0.2) * h, x - w * h, y - k * h)
-        canvas.drawPath(skirt, brush((246, 250, 254) if snowy else mix(green, (230, 240, 200), 0.2), green, y0=y - (k + 0.36) * h, y1=y - (k + 0.02) * h))
+        canvas.drawPath(
+            skirt,
+            brush(
+                (246, 250, 254) if snowy else mix(green, (230, 240, 200), 0.2),
+                green,
+                y0=y - (k + 0.36) * h,
+                y1=y - (k + 0.02) * h,
+            ),
+        )
 
 
 def snow(canvas, rng, light) -> None:
@@ -205,7 +254,14 @@ def snow(canvas, rng, light) -> None:
     sky(canvas, light, (152, 184, 216), (232, 240, 248), 0.55)
     peak = rng.uniform(0.2, 0.8)
     for x, top, colour in ((peak, 0.2, (188, 206, 228)), (peak + 0.35 * np.sign(0.5 - peak), 0.28, (204, 218, 236))):
-        mountain = skia.Path().moveTo(x - 0.5, 0.62).lineTo(x - 0.06, top + 0.03).quadTo(x, top - 0.02, x + 0.06, top + 0.03).lineTo(x + 0.5, 0.62).close()
+        mountain = (
+            skia.Path()
+            .moveTo(x - 0.5, 0.62)
+            .lineTo(x - 0.06, top + 0.03)
+            .quadTo(x, top - 0.02, x + 0.06, top + 0.03)
+            .lineTo(x + 0.5, 0.62)
+            .close()
+        )
         canvas.drawPath(mountain, brush((246, 250, 255), colour, y0=top, y1=0.46))
     hill(canvas, rng, 0.52, 0.02, (238, 244, 252), (206, 220, 238), fall=0.15)
     for i in range(6):
@@ -226,7 +282,11 @@ def city(canvas, rng, light) -> None:
         while x < 1:
             w = rng.uniform(0.12, 0.2)
             top = rng.uniform(low, high) + (0.12 * row if 0.25 < x + w / 2 < 0.75 else 0)
-            wall = ((190, 202, 218), (200, 208, 220)) if row == 0 else ((202, 166, 148), (176, 182, 196), (214, 196, 168), (160, 172, 176))
+            wall = (
+                ((190, 202, 218), (200, 208, 220))
+                if row == 0
+                else ((202, 166, 148), (176, 182, 196), (214, 196, 168), (160, 172, 176))
+            )
             colour = wall[int(rng.integers(len(wall)))]
             block(canvas, x, top, w - 0.006, 0.8, mix(colour, (255, 255, 255), 0.12), colour)
             if row:
@@ -234,14 +294,18 @@ def city(canvas, rng, light) -> None:
                 for i in range(2):
                     for j in range(int((0.6 - top) / 0.095)):
                         lit = (255, 232, 168) if rng.random() < 0.3 else (112, 130, 154)
-                        block(canvas, x + w * (0.16 + 0.4 * i), top + 0.035 + 0.095 * j, w * 0.26, 0.055, lit, round=0.004)
+                        block(
+                            canvas, x + w * (0.16 + 0.4 * i), top + 0.035 + 0.095 * j, w * 0.26, 0.055, lit, round=0.004
+                        )
             x += w
     block(canvas, -0.1, 0.6, 1.2, 0.5, (216, 212, 206), (196, 192, 188))
     block(canvas, -0.1, 0.66, 1.2, 0.014, (236, 234, 228))
     block(canvas, -0.1, 0.674, 1.2, 0.4, (118, 122, 132), (142, 144, 150))
     for i in range(5):
         x = rng.uniform(0, 0.05) + i * 0.26 - 0.1
-        dash = skia.Path().moveTo(x, 0.83).lineTo(x + 0.14, 0.83).lineTo(x + 0.125, 0.857).lineTo(x - 0.02, 0.857).close()
+        dash = (
+            skia.Path().moveTo(x, 0.83).lineTo(x + 0.14, 0.83).lineTo(x + 0.125, 0.857).lineTo(x - 0.02, 0.857).close()
+        )
         canvas.drawPath(dash, brush((226, 220, 200)))
     x = side(rng)
     canvas.drawLine(x, 0.67, x, 0.5, brush((110, 88, 72), width=0.018))
@@ -254,7 +318,15 @@ def desert(canvas, rng, light) -> None:
     disc(canvas, rng.uniform(0.15, 0.85), rng.uniform(0.14, 0.26), 0.09, (255, 250, 220), blur=0.008)
     for _ in range(2):
         x, w, top = rng.uniform(0, 1), rng.uniform(0.1, 0.16), rng.uniform(0.32, 0.4)
-        mesa = skia.Path().moveTo(x - w * 1.3, 0.56).lineTo(x - w, top + 0.01).quadTo(x - w, top, x - w * 0.9, top).lineTo(x + w * 0.8, top).quadTo(x + w, top, x + w, top + 0.02).lineTo(x + w * 1.3, 0.56)
+        mesa = (
+            skia.Path()
+            .moveTo(x - w * 1.3, 0.56)
+            .lineTo(x - w, top + 0.01)
+            .quadTo(x - w, top, x - w * 0.9, top)
+            .lineTo(x + w * 0.8, top)
+            .quadTo(x + w, top, x + w, top + 0.02)
+            .lineTo(x + w * 1.3, 0.56)
+        )
         canvas.drawPath(mesa, brush((222, 146, 108), (234, 182, 136), y0=top, y1=0.54))
     hill(canvas, rng, 0.53, 0.03, (240, 186, 124), (222, 158, 98), steps=3)
     hill(canvas, rng, 0.60, 0.03, (246, 204, 142), (226, 168, 106), steps=3)
@@ -267,7 +339,14 @@ def desert(canvas, rng, light) -> None:
         paint = brush(green, width=0.036 * k)
         for s, h in ((-1, 0.12), (1, 0.18)):
             paint.setStyle(skia.Paint.kStroke_Style)
-            canvas.drawPath(skia.Path().moveTo(x, y - h * k).lineTo(x + s * 0.05 * k, y - h * k).quadTo(x + s * 0.075 * k, y - h * k, x + s * 0.075 * k, y - (h + 0.04) * k).lineTo(x + s * 0.075 * k, y - (h + 0.09) * k), paint)
+            canvas.drawPath(
+                skia.Path()
+                .moveTo(x, y - h * k)
+                .lineTo(x + s * 0.05 * k, y - h * k)
+                .quadTo(x + s * 0.075 * k, y - h * k, x + s * 0.075 * k, y - (h + 0.04) * k)
+                .lineTo(x + s * 0.075 * k, y - (h + 0.09) * k),
+                paint,
+            )
 
 
 def meadow(canvas, rng, light) -> None:

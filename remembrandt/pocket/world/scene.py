@@ -18,7 +18,11 @@ from .pen import Light, Pen
 from .styles import STYLES, Frame
 from .things import THINGS, Look, Pose, perch
 
-SHARE = {"small": (0.46, 0.52), "middle": (0.58, 0.64), "big": (0.71, 0.78)}  # of the picture's height, for a subject on its own
+SHARE = {
+    "small": (0.46, 0.52),
+    "middle": (0.58, 0.64),
+    "big": (0.71, 0.78),
+}  # of the picture's height, for a subject on its own
 PAIRED = {"small": (0.33, 0.37), "middle": (0.42, 0.46), "big": (0.51, 0.55)}
 NIGHTLY = {"beach", "snow", "desert", "meadow"}  # where nothing stands before the moon
 
@@ -88,14 +92,28 @@ def seats() -> list[str]:
     return [name for name, thing in THINGS.items() if thing.seat]
 
 
-def sample(rng: np.random.Generator, *, styles: Sequence[str] = words.STYLES, places: Sequence[str] = tuple(words.PLACES),
-           categories: Sequence[str] = tuple(words.CATEGORIES), pairs: float = 0.35, signs: float = 0.025, **fixed: Any) -> Scene:
+def sample(
+    rng: np.random.Generator,
+    *,
+    styles: Sequence[str] = words.STYLES,
+    places: Sequence[str] = tuple(words.PLACES),
+    categories: Sequence[str] = tuple(words.CATEGORIES),
+    pairs: float = 0.35,
+    signs: float = 0.025,
+    **fixed: Any,
+) -> Scene:
     """A scene by chance: two subjects in a share `pairs` of them, half of all as photos, else every attribute uniform; `fixed` replaces fields of the scene."""
     calm = rng.random() < 0.15  # nothing remarkable about it: a plain thing of middle size, photographed
 
     def subject(options: Sequence[str], colours: Sequence[str]) -> Subject:
         pattern, size = one_of(rng, words.PATTERNS), one_of(rng, words.SIZES)
-        return Subject(one_of(rng, options), one_of(rng, colours), "plain" if calm else pattern, "middle" if calm else size, int(rng.integers(2**31)))
+        return Subject(
+            one_of(rng, options),
+            one_of(rng, colours),
+            "plain" if calm else pattern,
+            "middle" if calm else size,
+            int(rng.integers(2**31)),
+        )
 
     colours = tuple(words.COLOURS)
     first = subject(categories, colours)
@@ -104,12 +122,16 @@ def sample(rng: np.random.Generator, *, styles: Sequence[str] = words.STYLES, pl
         relation = one_of(rng, words.RELATIONS)
         below = [c for c in seats() if c in categories] or seats()
         second = subject(below if relation == "on top of" else categories, [c for c in colours if c != first.colour])
-        if second.category == first.category and len(categories) > 1:  # two of a kind are taught on purpose, not by chance
+        if (
+            second.category == first.category and len(categories) > 1
+        ):  # two of a kind are taught on purpose, not by chance
             first = replace(first, category=one_of(rng, [c for c in categories if c != second.category]))
         subjects = (first, second)
     style = "photo" if "photo" in styles and (calm or rng.random() < 0.45) else one_of(rng, styles)
     text = one_of(rng, words.SYLLABLES) if rng.random() < signs else ""
-    scene = Scene(subjects, one_of(rng, places), style, relation, float(rng.uniform(-1, 1)), int(rng.integers(2**31)), text)
+    scene = Scene(
+        subjects, one_of(rng, places), style, relation, float(rng.uniform(-1, 1)), int(rng.integers(2**31)), text
+    )
     return replace(scene, **fixed)
 
 
@@ -121,7 +143,9 @@ def look(subject: Subject) -> Look:
 def layout(scene: Scene) -> list[Spot]:
     """Where the subjects stand. Everything fits into the frame; a subject behind another stays half visible; an upper one stands on a seat."""
     rng = chance(scene, "layout")
-    poses = [Pose(bool(rng.random() < 0.5), float(rng.uniform(-1, 1)), int(rng.integers(2**31))) for _ in scene.subjects]
+    poses = [
+        Pose(bool(rng.random() < 0.5), float(rng.uniform(-1, 1)), int(rng.integers(2**31))) for _ in scene.subjects
+    ]
     things = [THINGS[s.category] for s in scene.subjects]
     u = rng.random(4)
     ground = 0.90 + 0.035 * u[0]
@@ -130,7 +154,10 @@ def layout(scene: Scene) -> list[Spot]:
         h = (lo + (hi - lo) * u[1]) * min(1.0, 1.2 / things[0].aspect)
         room = max(0.0, 0.47 - h * things[0].aspect / 2)
         return [Spot(0.5 + min(0.1, room) * (2 * u[2] - 1), ground, h, poses[0])]
-    hs = [(PAIRED[s.size][0] + 0.04 * v) * min(1.0, 0.95 / t.aspect) for s, t, v in zip(scene.subjects, things, u[1:])]
+    hs = [
+        (PAIRED[s.size][0] + 0.04 * v) * min(1.0, 0.95 / t.aspect)
+        for s, t, v in zip(scene.subjects, things, u[1:], strict=False)
+    ]
     spots = ARRANGE[scene.relation](things, hs, ground, u[3], poses)
     if scene.relation == "on top of":  # where this very thing can be stood on, not where its kind can on average
         below = spots[1]
@@ -141,7 +168,7 @@ def layout(scene: Scene) -> list[Spot]:
 
 def beside(things, hs, ground, u, poses) -> list[Spot]:
     """Next to each other on one ground line."""
-    w = [h * t.aspect for h, t in zip(hs, things)]
+    w = [h * t.aspect for h, t in zip(hs, things, strict=False)]
     k = min(1.0, 0.93 / sum(w))
     gap = (1 - k * sum(w)) / 3
     left, right = (0, 1) if u < 0.5 else (1, 0)
@@ -152,7 +179,7 @@ def beside(things, hs, ground, u, poses) -> list[Spot]:
 def behind(things, hs, ground, u, poses) -> list[Spot]:
     """The first farther up the ground and half hidden at one side of the second."""
     hs = [min(hs[0] * 1.15, 0.56), hs[1] * 0.95]
-    w = [h * t.aspect for h, t in zip(hs, things)]
+    w = [h * t.aspect for h, t in zip(hs, things, strict=False)]
     apart = min(0.5 * w[1] + 0.08 * w[0], 0.97 - (w[0] + w[1]) / 2) * (1 if u < 0.5 else -1)
     x = 0.5 + apart / 2 + (np.sign(apart) * (w[1] - w[0]) / 4)
     return [Spot(x, ground - 0.13, hs[0], poses[0]), Spot(x - apart, ground + 0.015, hs[1], poses[1])]
@@ -182,7 +209,7 @@ def surface(size: int) -> tuple[np.ndarray, skia.Canvas]:
 def layers(scene: Scene, size: int) -> list[Layer]:
     """The subjects, each on its own transparent sheet, in the scene's order."""
     made = []
-    for subject, spot in zip(scene.subjects, layout(scene)):
+    for subject, spot in zip(scene.subjects, layout(scene), strict=False):
         pixels, canvas = surface(size)
         canvas.translate(spot.x, spot.y)
         canvas.scale(spot.height, spot.height)
@@ -214,7 +241,11 @@ def shadow(scene: Scene, layer: Layer, foot: float, size: int, lies: bool) -> np
     """How dark the ground gets: the silhouette laid down away from the light, and a tight pool under the foot."""
     _, canvas = (pixels, _) = surface(size)
     x, y, h, _ = layer.spot
-    pool = skia.Paint(AntiAlias=True, Color=skia.ColorSetA(skia.ColorBLACK, 150), MaskFilter=skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, 0.03 * h))
+    pool = skia.Paint(
+        AntiAlias=True,
+        Color=skia.ColorSetA(skia.ColorBLACK, 150),
+        MaskFilter=skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, 0.03 * h),
+    )
     canvas.drawOval(skia.Rect.MakeLTRB(x - foot * h * 1.05, y - 0.045 * h, x + foot * h * 1.12, y + 0.035 * h), pool)
     dark = pixels[..., 3].astype(np.float32) / 255
     if not lies:

@@ -73,7 +73,9 @@ def ribbon(points: Sequence[Point], widths: Sequence[float]) -> skia.Path:
         nx, ny, w = -(by - ay) / d, (bx - ax) / d, widths[i]
         left.append((x + nx * w, y + ny * w))
         right.append((x - nx * w, y - ny * w))
-    return blob(_tip(points[0], points[1], widths[0]), *left, _tip(points[-1], points[-2], widths[-1]), *reversed(right))
+    return blob(
+        _tip(points[0], points[1], widths[0]), *left, _tip(points[-1], points[-2], widths[-1]), *reversed(right)
+    )
 
 
 def _tip(a: Point, b: Point, w: float) -> Point:
@@ -95,14 +97,31 @@ def step(p: Point, angle: float, length: float) -> Point:
 def symbol(name: str) -> skia.Path:
     """A toy-block emblem about one unit across, round the origin."""
     if name == "star":
-        return poly([(math.sin(k * math.pi / 5) * (0.5, 0.22)[k % 2], -math.cos(k * math.pi / 5) * (0.5, 0.22)[k % 2]) for k in range(10)])
+        return poly(
+            [
+                (math.sin(k * math.pi / 5) * (0.5, 0.22)[k % 2], -math.cos(k * math.pi / 5) * (0.5, 0.22)[k % 2])
+                for k in range(10)
+            ]
+        )
     if name == "heart":
-        return skia.Path().moveTo(0, 0.45).cubicTo(-0.95, -0.2, -0.3, -0.75, 0, -0.22).cubicTo(0.3, -0.75, 0.95, -0.2, 0, 0.45)
+        return (
+            skia.Path()
+            .moveTo(0, 0.45)
+            .cubicTo(-0.95, -0.2, -0.3, -0.75, 0, -0.22)
+            .cubicTo(0.3, -0.75, 0.95, -0.2, 0, 0.45)
+        )
     if name == "moon":
-        return skia.Path().moveTo(0.15, -0.48).cubicTo(-0.7, -0.45, -0.6, 0.6, 0.25, 0.45).cubicTo(-0.2, 0.3, -0.25, -0.25, 0.15, -0.48)
+        return (
+            skia.Path()
+            .moveTo(0.15, -0.48)
+            .cubicTo(-0.7, -0.45, -0.6, 0.6, 0.25, 0.45)
+            .cubicTo(-0.2, 0.3, -0.25, -0.25, 0.15, -0.48)
+        )
     if name == "diamond":
         return poly([(0, -0.5), (0.38, 0), (0, 0.5), (-0.38, 0)])
     if name == "cross":
         a, b = 0.16, 0.48
-        return poly([(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)])
+        return poly(
+            [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)]
+        )
     return oval(0, 0, 0.42)

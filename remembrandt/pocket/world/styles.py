@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -27,6 +27,9 @@ class Frame:
         return self.rgb.shape[0]
 
 
+PLAIN = Manner()
+
+
 @dataclass(frozen=True)
 class Style:
     """A look: how the pen draws things, what happens to the backdrop and to the whole, how captions name it, what it destroys."""
@@ -34,7 +37,7 @@ class Style:
     apply: Callable[[Frame], np.ndarray]
     prefix: str
     suffix: str
-    manner: Manner = Manner()
+    manner: Manner = PLAIN
     backdrop: Callable[[np.ndarray], np.ndarray] | None = None
     destroys: tuple[str, ...] = ()
 
@@ -51,7 +54,9 @@ def blur(a: np.ndarray, radius: float) -> np.ndarray:
 
 def noise(rng: np.random.Generator, size: int, across: int, down: int | None = None) -> np.ndarray:
     """Smooth noise, about -1..1, on a coarse grid: the same field at every size."""
-    return cv2.resize(rng.uniform(-1, 1, (down or across, across)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(
+        rng.uniform(-1, 1, (down or across, across)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+    )
 
 
 def grey(rgb: np.ndarray) -> np.ndarray:
@@ -76,7 +81,7 @@ def blend(a, b, t: np.ndarray) -> np.ndarray:
     return a + (b - a) * t[..., None]
 
 
-@lru_cache(maxsize=None)
+@cache
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres in unit coordinates."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
@@ -87,7 +92,13 @@ def wobble(frame: Frame, cells: int, reach: float, rgb: np.ndarray | None = None
     """The picture with every contour displaced a little, as a hand would."""
     x, y = grid(frame.size)
     dx, dy = (noise(frame.rng, frame.size, cells) * reach for _ in range(2))
-    return cv2.remap(frame.rgb if rgb is None else rgb, (x + dx) * frame.size - 0.5, (y + dy) * frame.size - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        frame.rgb if rgb is None else rgb,
+        (x + dx) * frame.size - 0.5,
+        (y + dy) * frame.size - 0.5,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -113,7 +124,9 @@ def cells(count: int, variant: int, size: int) -> tuple[np.ndarray, np.ndarray, 
 def tiled(rgb: np.ndarray, count: int, variant: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The picture with each tile in its mean colour; the tiling's depth and tile map."""
     tile, depth, area = cells(count, variant, rgb.shape[0])
-    flat = np.stack([np.bincount(tile.ravel(), rgb[..., c].ravel(), area.size) / area for c in range(3)], 1).astype(np.float32)
+    flat = np.stack([np.bincount(tile.ravel(), rgb[..., c].ravel(), area.size) / area for c in range(3)], 1).astype(
+        np.float32
+    )
     return flat[tile], depth, tile
 
 
@@ -149,7 +162,12 @@ def ink(f: Frame) -> np.ndarray:
     rgb = wobble(f, 12, 0.006)
     tone = blur(grey(rgb), 0.006)
     wash = sum(0.25 / (1 + np.exp((tone - t) * 28)) for t in (0.30, 0.48, 0.66))
-    k = np.clip(wash * (0.45 + 0.55 * f.alpha) * (1 + 0.2 * noise(f.rng, f.size, 9)) + edges(rgb, 0.011, 2.6) * (0.45 + 0.25 * f.alpha), 0, 1)
+    k = np.clip(
+        wash * (0.45 + 0.55 * f.alpha) * (1 + 0.2 * noise(f.rng, f.size, 9))
+        + edges(rgb, 0.011, 2.6) * (0.45 + 0.25 * f.alpha),
+        0,
+        1,
+    )
     return blend(colour(250, 245, 232), colour(34, 32, 40), k)
 
 
@@ -180,7 +198,9 @@ def night(f: Frame) -> np.ndarray:
     out = blend(dark, lit, 0.24 * pool + f.alpha * (0.36 + 0.28 * pool))
     if f.open_sky:
         mx, my = f.rng.uniform(0.1, 0.9), f.rng.uniform(0.08, 0.16)
-        moon = np.clip(1 - (np.hypot(x - mx, y - my) - 0.05) / 0.012, 0, 1) + 0.25 * np.exp(-((x - mx) ** 2 + (y - my) ** 2) / 0.012)
+        moon = np.clip(1 - (np.hypot(x - mx, y - my) - 0.05) / 0.012, 0, 1) + 0.25 * np.exp(
+            -((x - mx) ** 2 + (y - my) ** 2) / 0.012
+        )
         for sx, sy in f.rng.uniform(0.03, 0.97, (9, 2)):
             moon += np.clip(1 - (np.hypot(x - sx, y - sy * 0.36) - 0.007) / 0.008, 0, 1)
         out = blend(out, colour(255, 250, 222), np.clip(moon, 0, 1) * (1 - f.alpha))
@@ -190,7 +210,9 @@ def night(f: Frame) -> np.ndarray:
 def pastel(f: Frame) -> np.ndarray:
     """Chalk on warm paper: light, dusty, strokes along one diagonal."""
     rgb = wobble(f, 40, 0.006, blur(f.rgb, 0.005))
-    strokes = cv2.warpAffine(noise(f.rng, f.size, 44, 12), cv2.getRotationMatrix2D((f.size / 2, f.size / 2), 40, 1.5), (f.size, f.size))
+    strokes = cv2.warpAffine(
+        noise(f.rng, f.size, 44, 12), cv2.getRotationMatrix2D((f.size / 2, f.size / 2), 40, 1.5), (f.size, f.size)
+    )
     chalk = 0.28 + 0.74 * vivid(rgb, 1.05)
     return blend(chalk, colour(244, 232, 218), 0.16 + 0.15 * strokes)
 
@@ -218,14 +240,19 @@ def blueprint(f: Frame) -> np.ndarray:
     x, y = grid(f.size)
     rule = np.maximum(*(np.clip(1 - np.abs((g * 12) % 1 - 0.5) * 20, 0, 1) for g in (x, y)))
     paper = blend(colour(26, 72, 150), colour(60, 110, 190), np.maximum(0.7 * rule, 0.25 * f.alpha))
-    line = 0.8 * edges(f.rgb, 0.007, 2.0) * (0.6 + 0.4 * f.alpha) + edges(np.repeat(f.alpha[..., None], 3, 2), 0.009, 1.6)
+    line = 0.8 * edges(f.rgb, 0.007, 2.0) * (0.6 + 0.4 * f.alpha) + edges(
+        np.repeat(f.alpha[..., None], 3, 2), 0.009, 1.6
+    )
     return blend(paper, colour(240, 248, 255), np.clip(line, 0, 1))
 
 
 def stained_glass(f: Frame) -> np.ndarray:
     """Large panes of glowing colour in black lead."""
     pane, depth, _ = tiled(f.rgb, 13, int(f.rng.integers(8)))
-    glass = np.clip(vivid(0.6 * pane + 0.4 * blur(f.rgb, 0.008), 1.7), 0, 1) * (0.95 + 0.15 * noise(f.rng, f.size, 8))[..., None]
+    glass = (
+        np.clip(vivid(0.6 * pane + 0.4 * blur(f.rgb, 0.008), 1.7), 0, 1)
+        * (0.95 + 0.15 * noise(f.rng, f.size, 8))[..., None]
+    )
     lead = np.maximum(np.clip(1.35 - depth * 17, 0, 1), edges(np.repeat(f.alpha[..., None], 3, 2), 0.014, 4.0))
     return blend(glass, colour(24, 22, 28), np.clip(lead, 0, 1))
 
@@ -262,7 +289,12 @@ def neon(f: Frame) -> np.ndarray:
 def pop_art(f: Frame) -> np.ndarray:
     """A loud two-tone backdrop with big dots, the subject in strong flat colour and black contours."""
     x, y = grid(f.size)
-    pairs = (((255, 64, 150), (255, 214, 40)), ((0, 190, 220), (255, 240, 90)), ((255, 120, 30), (60, 220, 200)), ((150, 80, 230), (140, 240, 110)))
+    pairs = (
+        ((255, 64, 150), (255, 214, 40)),
+        ((0, 190, 220), (255, 240, 90)),
+        ((255, 120, 30), (60, 220, 200)),
+        ((150, 80, 230), (140, 240, 110)),
+    )
     one, two = pairs[int(f.rng.integers(4))]
     tone = blur(grey(f.rgb), 0.01)
     dots = np.cos(x * 2 * np.pi * 11) * np.cos(y * 2 * np.pi * 11)
@@ -283,7 +315,9 @@ STYLES: dict[str, Style] = {
     "night": Style(night, "a night scene of", "at night", backdrop=soft),
     "pastel": Style(pastel, "a pastel drawing of", "pastel drawing", Manner(rim=0.02), soft),
     "comic": Style(comic, "a comic drawing of", "comic style", BOLD, printed),
-    "blueprint": Style(blueprint, "a blueprint of", "blueprint", Manner(outline=0.012, shade=False), destroys=("colour",)),
+    "blueprint": Style(
+        blueprint, "a blueprint of", "blueprint", Manner(outline=0.012, shade=False), destroys=("colour",)
+    ),
     "stained glass": Style(stained_glass, "a stained glass window of", "stained glass", Manner(flat=True)),
     "embroidery": Style(embroidery, "an embroidery of", "embroidery", Manner(outline=0.02, flat=True)),
     "woodcut": Style(woodcut, "a woodcut of", "woodcut", Manner(outline=0.026, flat=True)),

@@ -25,7 +25,18 @@ def eye(pen: Pen, x: float, y: float, r: float, look: Look, white: bool = True) 
     pen.glow(oval(x - r * 0.15, y - r * 0.4, r * 0.36), (255, 255, 255), 0.95)
 
 
-def leg(pen: Pen, look: Look, hip: Point, reach: float, lift: float, width: float, *, hind: bool, far: bool, sock: Rgb | None) -> Point:
+def leg(
+    pen: Pen,
+    look: Look,
+    hip: Point,
+    reach: float,
+    lift: float,
+    width: float,
+    *,
+    hind: bool,
+    far: bool,
+    sock: Rgb | None,
+) -> Point:
     """A leg from hip to a paw `reach` ahead of it; returns the paw."""
     paw = (hip[0] + reach, -0.045 - lift)
     bend = (-0.05 if hind else 0.02) + lift * (0.6 if hind else 0.9)
@@ -44,7 +55,11 @@ def leg(pen: Pen, look: Look, hip: Point, reach: float, lift: float, width: floa
 def dog(pen: Pen, look: Look, pose: Pose) -> None:
     """Ears, snout, legs, length, tail, coat markings and collar are its own."""
     g, swing = look.gene, pose.swing
-    legs, long, fat = look.pick("legs", (0.17, 0.3, 0.4)) + g("leg", -0.02, 0.03), g("length", 0.44, 0.66), g("girth", 0.14, 0.19)
+    legs, long, fat = (
+        look.pick("legs", (0.17, 0.3, 0.4)) + g("leg", -0.02, 0.03),
+        g("length", 0.44, 0.66),
+        g("girth", 0.14, 0.19),
+    )
     hip, chest = (-long / 2 - 0.08, -legs - fat * 0.95), (long / 2 - 0.08, -legs - fat)
     head = (chest[0] + 0.17 + swing("reach", -0.03, 0.03), chest[1] - 0.27 + swing("nod", -0.04, 0.05))
     sock = marking(look, "sock") if look.pick("socks", (1, 0, 0)) else None
@@ -59,7 +74,9 @@ def dog(pen: Pen, look: Look, pose: Pose) -> None:
             for hind, joint in ((True, hip), (False, chest)):
                 stride = swing(f"stride {hind} {far}", -0.1, 0.1) + (0.07 if far else -0.02)
                 lift = max(0.0, swing(f"lift {hind} {far}", -0.3, 0.09)) if not far else 0.0
-                paws.append(leg(pen, look, (joint[0], joint[1] + 0.05), stride, lift, width, hind=hind, far=far, sock=sock))
+                paws.append(
+                    leg(pen, look, (joint[0], joint[1] + 0.05), stride, lift, width, hind=hind, far=far, sock=sock)
+                )
         with pen.at(*head, turn=swing("tilt", -16, 14)):
             _dog_head(pen, look, pose)
         for name, (x, y) in (
@@ -77,11 +94,16 @@ def _dog_tail(pen: Pen, look: Look, root: Point, wag: float) -> None:
     kind = look.pick("tail", ("sabre", "curl", "stub", "plume"))
     with pen.at(*root, turn=wag):
         if kind == "curl":
-            path = ribbon([(0.08, 0.04), (-0.08, -0.1), (-0.06, -0.26), (0.06, -0.27), (0.06, -0.17)], [0.06, 0.055, 0.05, 0.045, 0.035])
+            path = ribbon(
+                [(0.08, 0.04), (-0.08, -0.1), (-0.06, -0.26), (0.06, -0.27), (0.06, -0.17)],
+                [0.06, 0.055, 0.05, 0.045, 0.035],
+            )
         elif kind == "stub":
             path = ribbon([(0.08, 0.04), (0, -0.04), (-0.05, -0.1)], [0.06, 0.055, 0.045])
         elif kind == "plume":
-            path = blob((0.06, 0.05), (-0.12, 0.0), (-0.28, -0.1), (-0.34, -0.3), (-0.2, -0.24), (-0.06, -0.14), (0.06, -0.08))
+            path = blob(
+                (0.06, 0.05), (-0.12, 0.0), (-0.28, -0.1), (-0.34, -0.3), (-0.2, -0.24), (-0.06, -0.14), (0.06, -0.08)
+            )
         else:
             path = ribbon([(0.08, 0.04), (-0.12, -0.08), (-0.22, -0.24), (-0.25, -0.38)], [0.055, 0.048, 0.038, 0.02])
         pen.fill(path, look.rgb, bulge=0.4)
@@ -111,7 +133,11 @@ def _dog_trunk(pen: Pen, look: Look, hip: Point, chest: Point, head: Point, fat:
         elif kind == "bib":
             pen.fill(oval(cx + 0.17, cy + 0.02, 0.12, 0.2), c, bulge=0.3)
         elif kind == "spot":
-            pen.fill(blob((hx - 0.16, hy - 0.1), (hx + 0.04, hy - 0.2), (hx + 0.12, hy - 0.02), (hx + 0.0, hy + 0.09)), c, bulge=0.3)
+            pen.fill(
+                blob((hx - 0.16, hy - 0.1), (hx + 0.04, hy - 0.2), (hx + 0.12, hy - 0.02), (hx + 0.0, hy + 0.09)),
+                c,
+                bulge=0.3,
+            )
         elif kind == "belly":
             pen.fill(oval((hx + cx) / 2 + 0.05, hy + fat * 1.0, 0.3, fat * 0.6), c, bulge=0.3)
     if look.pick("collar", (1, 1, 0)):
@@ -158,7 +184,11 @@ def _dog_head(pen: Pen, look: Look, pose: Pose) -> None:
     )
     pen.fill(muzzle, c if patch in ("mask", "blaze") else light(look.rgb, 0.25), bulge=0.4)
     pen.fill(oval(nose[0] + 0.015, nose[1] - deep * 0.25, 0.045, 0.037), (36, 28, 36), bulge=0.35)
-    pen.line(skia.Path().moveTo(nose[0] + 0.0, nose[1] + 0.06).quadTo(nose[0] - 0.08, 0.14, 0.1, 0.09), dark(look.rgb, 0.75), 0.014)
+    pen.line(
+        skia.Path().moveTo(nose[0] + 0.0, nose[1] + 0.06).quadTo(nose[0] - 0.08, 0.14, 0.1, 0.09),
+        dark(look.rgb, 0.75),
+        0.014,
+    )
     eye(pen, 0.075, -0.055, 0.034, look)
     with pen.at(-0.1 if ears in ("floppy", "long") else -0.07, -0.11, turn=flick - 8):
         pen.fill(_EARS[ears](), ear_c, bulge=0.4)
@@ -169,7 +199,9 @@ def _dog_head(pen: Pen, look: Look, pose: Pose) -> None:
 _EARS = {
     "pointed": lambda: poly([(-0.09, 0.04), (-0.05, -0.2), (0.08, 0.02)], 0.03),
     "floppy": lambda: blob((0.02, -0.03), (0.05, 0.06), (0.0, 0.2), (-0.08, 0.23), (-0.12, 0.12), (-0.08, -0.02)),
-    "long": lambda: blob((0.03, -0.03), (0.06, 0.12), (0.05, 0.32), (-0.04, 0.38), (-0.12, 0.28), (-0.12, 0.08), (-0.06, -0.04)),
+    "long": lambda: blob(
+        (0.03, -0.03), (0.06, 0.12), (0.05, 0.32), (-0.04, 0.38), (-0.12, 0.28), (-0.12, 0.08), (-0.06, -0.04)
+    ),
     "folded": lambda: poly([(-0.1, 0.05), (-0.07, -0.13), (0.08, -0.1), (0.15, 0.04), (0.04, 0.0), (0.04, 0.06)], 0.02),
     "round": lambda: oval(-0.02, -0.04, 0.09, 0.1),
 }

@@ -19,17 +19,34 @@ def shoe(pen: Pen, look: Look, pose: Pose) -> None:
     sole_c, trim = look.pick("sole colour", (CREAM, CHARCOAL, (178, 120, 74), dark(look.rgb, 0.5))), look.accent("trim")
     k, toe = min(1.12, 1.0 / (tall + heel + sole_h)), look.pick("toe", (0.14, 0.2, 0.27))
     back = -0.5 if cut == "boot" else -0.52
-    with pen.at(-0.06 * k, sx=k), pen.at(0.5, 0, turn=max(0.0, pose.swing("heel up", -10, 14))), pen.at(-0.5, sy=1 + 0.05 * pose.turn):
-        up = lambda x: -sole_h - heel * max(0.0, min(1.0, (0.12 - x) / 0.5))
+    with (
+        pen.at(-0.06 * k, sx=k),
+        pen.at(0.5, 0, turn=max(0.0, pose.swing("heel up", -10, 14))),
+        pen.at(-0.5, sy=1 + 0.05 * pose.turn),
+    ):
+
+        def up(x):
+            return -sole_h - heel * max(0.0, min(1.0, (0.12 - x) / 0.5))
+
         top = up(back) - tall
         shaft = {"boot": (-0.04, top), "hightop": (-0.06, top)}.get(cut, (-0.16, top + 0.08))
         upper = skia.Path().moveTo(back, up(back)).quadTo(back - 0.05, up(back) - tall * 0.5, back + 0.02, top)
         upper.lineTo(*shaft) if cut != "slipper" else upper.quadTo(-0.3, top + 0.16, -0.05, top + 0.02)
-        upper.quadTo(0.02, -sole_h - 0.36, 0.26, -sole_h - toe - 0.06).quadTo(0.62, -sole_h - toe, 0.63, up(0.6)).lineTo(0.1, up(0.12))
+        upper.quadTo(0.02, -sole_h - 0.36, 0.26, -sole_h - toe - 0.06).quadTo(
+            0.62, -sole_h - toe, 0.63, up(0.6)
+        ).lineTo(0.1, up(0.12))
         upper.close()
-        pen.fill(oval((back + shaft[0]) / 2 + 0.02, (top + shaft[1]) / 2 + 0.02, (shaft[0] - back) / 2, 0.06), dark(look.rgb, 0.6), bulge=0)
+        pen.fill(
+            oval((back + shaft[0]) / 2 + 0.02, (top + shaft[1]) / 2 + 0.02, (shaft[0] - back) / 2, 0.06),
+            dark(look.rgb, 0.6),
+            bulge=0,
+        )
         if cut in ("sneaker", "hightop"):
-            pen.fill(ribbon([(shaft[0] + 0.12, -sole_h - 0.34), (shaft[0] - 0.0, top - 0.03)], [0.08, 0.075]), trim, bulge=0.4)
+            pen.fill(
+                ribbon([(shaft[0] + 0.12, -sole_h - 0.34), (shaft[0] - 0.0, top - 0.03)], [0.08, 0.075]),
+                trim,
+                bulge=0.4,
+            )
         pen.body(upper, look, bulge=0.5)
         with pen.inside(upper):
             if look.pick("cap", (1, 0)):
@@ -53,7 +70,11 @@ def shoe(pen: Pen, look: Look, pose: Pose) -> None:
 
 def _sole(pen: Pen, cut: str, c: Rgb, sole_h: float, heel: float, back: float) -> None:
     if heel:
-        pen.fill(poly([(back - 0.02, -sole_h - heel), (-0.18, -sole_h - heel * 0.8), (-0.26, 0), (back, 0)], 0.01), c, bulge=0.3)
+        pen.fill(
+            poly([(back - 0.02, -sole_h - heel), (-0.18, -sole_h - heel * 0.8), (-0.26, 0), (back, 0)], 0.01),
+            c,
+            bulge=0.3,
+        )
         pen.fill(
             poly(
                 [
@@ -91,7 +112,11 @@ def _fastening(pen: Pen, look: Look, cut: str, shaft, sole_h: float, toe: float)
             pen.line(way((x - 0.11, y + 0.05), (x + 0.03, y + 0.0)), c, 0.042)
     elif kind == "strap":
         for y in (0.0, 0.15)[: 2 if cut == "hightop" else 1]:
-            pen.line(way((-0.44, shaft[1] + 0.17 + y), (-0.15, shaft[1] + 0.22 + y), (0.0 + y * 0.5, shaft[1] + 0.14 + y)), c, 0.075)
+            pen.line(
+                way((-0.44, shaft[1] + 0.17 + y), (-0.15, shaft[1] + 0.22 + y), (0.0 + y * 0.5, shaft[1] + 0.14 + y)),
+                c,
+                0.075,
+            )
         pen.fill(box(-0.2, shaft[1] + 0.13, -0.1, shaft[1] + 0.24, 0.02), (226, 190, 92), bulge=0.3)
     elif kind == "bow":
         with pen.at(end[0] - 0.1, end[1] - 0.02, turn=22):
@@ -106,14 +131,28 @@ def _fastening(pen: Pen, look: Look, cut: str, shaft, sole_h: float, toe: float)
 def backpack(pen: Pen, look: Look, pose: Pose) -> None:
     """Outline, flap, pockets, straps, badge and keyring are its own."""
     g = look.gene
-    kind, w, low = look.pick("outline", ("round", "square", "roll", "tear")), g("width", 0.32, 0.4), g("low", 0.33, 0.42)
-    trim, t, hw = look.accent("trim"), pose.turn * 0.05, w * {"round": 0.86, "square": 1.0, "roll": 0.94, "tear": 0.62}[kind]
+    kind, w, low = (
+        look.pick("outline", ("round", "square", "roll", "tear")),
+        g("width", 0.32, 0.4),
+        g("low", 0.33, 0.42),
+    )
+    trim, t, hw = (
+        look.accent("trim"),
+        pose.turn * 0.05,
+        w * {"round": 0.86, "square": 1.0, "roll": 0.94, "tear": 0.62}[kind],
+    )
     with pen.at(turn=pose.swing("lean", -6, 6)):
         top = -0.9
-        pen.line(blob((-0.08, top + 0.02), (-0.07, top - 0.06), (0.07, top - 0.06), (0.08, top + 0.02)), dark(trim, 0.1), 0.045)
+        pen.line(
+            blob((-0.08, top + 0.02), (-0.07, top - 0.06), (0.07, top - 0.06), (0.08, top + 0.02)),
+            dark(trim, 0.1),
+            0.045,
+        )
         strap = dark(look.rgb, 0.5)
         for side in (-1, 1):
-            pen.line(curve([(side * w * 0.7, -0.78), (side * (w + 0.1) + t, -0.5), (side * w * 0.9, -0.1)]), strap, 0.085)
+            pen.line(
+                curve([(side * w * 0.7, -0.78), (side * (w + 0.1) + t, -0.5), (side * w * 0.9, -0.1)]), strap, 0.085
+            )
         with pen.at(-t * 1.6, -0.01):
             pen.fill(_bag(w, hw, top), dark(look.rgb, 0.4), bulge=0.2)
         bag = _bag(w, hw, top)
@@ -123,7 +162,11 @@ def backpack(pen: Pen, look: Look, pose: Pose) -> None:
             pen.fill(box(side * w * 0.98, -0.34, side * (w + 0.1), -0.04, 0.05), dark(look.rgb, 0.2), bulge=0.4)
         _flap(pen, look, pose, bag, w, trim, t)
         y = -low
-        pen.fill(box(-w * 0.72 + t, y, w * 0.72 + t, -0.07, 0.07), look.rgb if look.pick("pocket tone", (1, 0)) else dark(look.rgb, 0.25), bulge=0.4)
+        pen.fill(
+            box(-w * 0.72 + t, y, w * 0.72 + t, -0.07, 0.07),
+            look.rgb if look.pick("pocket tone", (1, 0)) else dark(look.rgb, 0.25),
+            bulge=0.4,
+        )
         pen.line(way((-w * 0.58 + t, y + 0.09), (w * 0.58 + t, y + 0.09)), trim, 0.026)
         pen.line(way((w * 0.3 + t, y + 0.09), (w * 0.3 + t + pose.swing("tag", -0.03, 0.03), y + 0.17)), trim, 0.03)
         badge = look.pick("badge", ("none", "star", "heart", "disc", "moon"))
@@ -151,7 +194,9 @@ def _flap(pen: Pen, look: Look, pose: Pose, bag: skia.Path, w: float, trim: Rgb,
     with pen.inside(bag):
         if kind in ("flap", "buckles"):
             pen.fill(
-                skia.Path().moveTo(-0.6, -1.1).lineTo(0.6, -1.1).lineTo(0.6, -0.66).quadTo(t, -0.48, -0.6, -0.66), dark(look.rgb, 0.22), bulge=0.3
+                skia.Path().moveTo(-0.6, -1.1).lineTo(0.6, -1.1).lineTo(0.6, -0.66).quadTo(t, -0.48, -0.6, -0.66),
+                dark(look.rgb, 0.22),
+                bulge=0.3,
             )
         elif kind == "zip":
             pen.line(curve([(-w * 0.85, -0.5), (-w * 0.6, -0.78), (w * 0.6, -0.78), (w * 0.85, -0.5)]), trim, 0.032)
@@ -167,14 +212,21 @@ def _flap(pen: Pen, look: Look, pose: Pose, bag: skia.Path, w: float, trim: Rgb,
 
 def sphere(pen: Pen, look: Look, pose: Pose) -> None:
     """Pole caps, belt, emblem, gloss, seams and their slant are its own; its pattern bends round it."""
-    r, roll, spin = 0.5, look.gene("slant", -35, 35) + pose.swing("roll", -28, 28), 0.6 * pose.turn + pose.swing("spin", -0.3, 0.3)
+    r, roll, spin = (
+        0.5,
+        look.gene("slant", -35, 35) + pose.swing("roll", -28, 28),
+        0.6 * pose.turn + pose.swing("spin", -0.3, 0.3),
+    )
     c, ink = look.accent("belt colour"), look.accent("emblem colour")
     with pen.at(0, -r):
         ball = oval(0, 0, r)
         with pen.at(turn=roll):
             pen.body(ball, look, bulge=0.85, motif=_wrapped(look.pattern, spin))
             with pen.inside(ball):
-                kind, tip = look.pick("marking", ("none", "belt", "caps", "seam", "emblem", "ring", "two belts")), look.gene("belt", 0.06, 0.11)
+                kind, tip = (
+                    look.pick("marking", ("none", "belt", "caps", "seam", "emblem", "ring", "two belts")),
+                    look.gene("belt", 0.06, 0.11),
+                )
                 for y in {"belt": (0.0,), "two belts": (-0.2, 0.2)}.get(kind, ()):
                     pen.line(_latitude(y), c, tip)
                 if kind == "caps":
@@ -182,11 +234,19 @@ def sphere(pen: Pen, look: Look, pose: Pose) -> None:
                         pen.fill(oval(0, s * 0.47, 0.26, 0.14), c, bulge=0.3)
                 elif kind == "seam":
                     for s in (-1, 1):
-                        pen.line(way((s * 0.5, -0.45), (s * 0.02 + spin * 0.1, 0), (s * 0.5, 0.45)), dark(look.rgb, 0.6), 0.025)
+                        pen.line(
+                            way((s * 0.5, -0.45), (s * 0.02 + spin * 0.1, 0), (s * 0.5, 0.45)),
+                            dark(look.rgb, 0.6),
+                            0.025,
+                        )
                 elif kind in ("emblem", "ring"):
                     x = 0.42 * math.sin(spin * 0.8)
                     with pen.at(x, 0.03, sx=0.42 * math.cos(spin * 0.6), sy=0.42):
-                        shape = symbol(look.pick("emblem", ("star", "heart", "moon", "diamond", "cross"))) if kind == "emblem" else oval(0, 0, 0.5)
+                        shape = (
+                            symbol(look.pick("emblem", ("star", "heart", "moon", "diamond", "cross")))
+                            if kind == "emblem"
+                            else oval(0, 0, 0.5)
+                        )
                         pen.fill(shape, ink, bulge=0.2)
                         if kind == "ring":
                             pen.fill(oval(0, 0, 0.28), look.rgb, bulge=0.2)
@@ -221,7 +281,10 @@ def _wrapped(pattern: str, spin: float) -> skia.Path | None:
     if pattern not in ("striped", "checked"):
         return None
     for k in range(-n, n):
-        a, b = (max(-1.57, min(1.57, (2 * k + e) * math.pi / 10 + spin)) for e in (0.0, 0.9 if pattern == "striped" else 1.0))
+        a, b = (
+            max(-1.57, min(1.57, (2 * k + e) * math.pi / 10 + spin))
+            for e in (0.0, 0.9 if pattern == "striped" else 1.0)
+        )
         if b > a:
             x0, x1 = 0.5 * math.sin(a), 0.5 * math.sin(b)
             p.moveTo(0, -0.5)
@@ -239,7 +302,11 @@ def _wrapped(pattern: str, spin: float) -> skia.Path | None:
 def flower(pen: Pen, look: Look, pose: Pose) -> None:
     """Bloom, petals, heart, leaves, pot and its rim are its own; bloom and pot have the named colour."""
     g, kind = look.gene, look.pick("bloom", ("daisy", "tulip", "round", "star", "double"))
-    w, pot_h, green = g("pot", 0.23, 0.29), g("pot height", 0.28, 0.38), look.pick("green", ((74, 150, 70), (48, 122, 84), (122, 160, 60)))
+    w, pot_h, green = (
+        g("pot", 0.23, 0.29),
+        g("pot height", 0.28, 0.38),
+        look.pick("green", ((74, 150, 70), (48, 122, 84), (122, 160, 60))),
+    )
     base, bend = w * look.pick("taper", (0.7, 0.9, 0.55)), pose.swing("bend", -0.14, 0.14)
     head = (bend, -0.67)
     pen.line(way((0, -pot_h), (-bend * 0.3, -0.5), head), dark(green, 0.15), 0.045)
@@ -263,18 +330,36 @@ def flower(pen: Pen, look: Look, pose: Pose) -> None:
         )
     with pen.at(*head, turn=bend * 100 + pose.swing("nod", -10, 10)):
         _bloom(pen, look, kind)
-    for name, x, y in (("bloom", *head), ("pot left", -w, -pot_h), ("pot right", w, -pot_h), ("base left", -base, 0), ("base right", base, 0)):
+    for name, x, y in (
+        ("bloom", *head),
+        ("pot left", -w, -pot_h),
+        ("pot right", w, -pot_h),
+        ("base left", -base, 0),
+        ("base right", base, 0),
+    ):
         pen.mark(name, x, y)
     pen.edge(-w, -pot_h, -base, 0)
     pen.edge(w, -pot_h, base, 0)
 
 
 def _bloom(pen: Pen, look: Look, kind: str) -> None:
-    heart, r = look.pick("heart colour", ((250, 206, 70), (96, 60, 44), CREAM, CHARCOAL)), look.gene("bloom size", 1.1, 1.25)
+    heart, r = (
+        look.pick("heart colour", ((250, 206, 70), (96, 60, 44), CREAM, CHARCOAL)),
+        look.gene("bloom size", 1.1, 1.25),
+    )
     n = look.pick("petals", (5, 6, 8))
     with pen.at(sx=r):
         if kind == "tulip":
-            cup = [(-0.2, -0.2), (-0.1, -0.07), (0.0, -0.24), (0.1, -0.07), (0.2, -0.2), (0.19, 0.06), (0.0, 0.17), (-0.19, 0.06)]
+            cup = [
+                (-0.2, -0.2),
+                (-0.1, -0.07),
+                (0.0, -0.24),
+                (0.1, -0.07),
+                (0.2, -0.2),
+                (0.19, 0.06),
+                (0.0, 0.17),
+                (-0.19, 0.06),
+            ]
             with pen.at(0, 0.04, sx=1.1):
                 pen.body(poly(cup, 0.03), look, bulge=0.5)
                 pen.fill(blob((0, -0.2), (0.09, -0.02), (0.0, 0.16), (-0.09, -0.02)), light(look.rgb, 0.25), bulge=0.3)

@@ -47,7 +47,13 @@ def bird(pen: Pen, look: Look, pose: Pose) -> None:
             if breast != "none" and look.pattern == "plain":
                 c = dark(look.rgb, 0.55) if breast == "dark" else light(look.rgb, 0.75)
                 pen.fill(
-                    blob((hx + 0.06, hy + r * 0.8), (long * 0.98, 0.0), (long * 0.5, fat * 0.8), (0.0, fat * 0.82), (long * 0.45, fat * 0.2))
+                    blob(
+                        (hx + 0.06, hy + r * 0.8),
+                        (long * 0.98, 0.0),
+                        (long * 0.5, fat * 0.8),
+                        (0.0, fat * 0.82),
+                        (long * 0.45, fat * 0.2),
+                    )
                     if breast != "bib"
                     else oval(hx + 0.02, hy + r + 0.04, 0.1, 0.12),
                     c,
@@ -56,7 +62,12 @@ def bird(pen: Pen, look: Look, pose: Pose) -> None:
             _wing(pen, look, pose, long, fat)
             with pen.at(hx, hy, turn=swing("tilt", -14, 14)):
                 _bird_head(pen, look, r, beak_c)
-            for name, px, py in (("neck", hx - 0.03, hy + r), ("back", -0.1, -fat * 0.8), ("belly", 0.05, fat * 0.8), ("tail", -long - 0.1, -0.05)):
+            for name, px, py in (
+                ("neck", hx - 0.03, hy + r),
+                ("back", -0.1, -fat * 0.8),
+                ("belly", 0.05, fat * 0.8),
+                ("tail", -long - 0.1, -0.05),
+            ):
                 pen.mark(name, px, py)
         pen.mark("left foot", *feet[0])
         pen.mark("right foot", *feet[1])
@@ -72,14 +83,22 @@ def _plumage(pen: Pen, look: Look, pose: Pose, long: float, fat: float) -> None:
             "stub": ((0, 0.7),),
         }[kind]:
             with pen.at(turn=turn):
-                pen.fill(blob((0.08, -0.06), (-0.16 * size, -0.07), (-0.26 * size, -0.01), (-0.16 * size, 0.055), (0.08, 0.06)), c, bulge=0.35)
+                pen.fill(
+                    blob(
+                        (0.08, -0.06), (-0.16 * size, -0.07), (-0.26 * size, -0.01), (-0.16 * size, 0.055), (0.08, 0.06)
+                    ),
+                    c,
+                    bulge=0.35,
+                )
 
 
 def _wing(pen: Pen, look: Look, pose: Pose, long: float, fat: float) -> None:
     c, tip = dark(look.rgb, look.pick("wing shade", (0.18, 0.18, 0.45))), marking(look, "wing bar")
     up = pose.swing("wing", 0, 1)
     with pen.at(long * 0.22, -fat * 0.25, turn=72 * max(0.0, up - 0.6) / 0.4 + pose.swing("fold", -6, 6)):
-        wing = blob((0.05, -0.05), (-0.16, -0.13), (-0.4, -0.06), (-0.56, 0.1), (-0.3, 0.13), (-0.06, 0.14), (0.06, 0.06))
+        wing = blob(
+            (0.05, -0.05), (-0.16, -0.13), (-0.4, -0.06), (-0.56, 0.1), (-0.3, 0.13), (-0.06, 0.14), (0.06, 0.06)
+        )
         pen.fill(wing, c, pattern=look.pattern, second=dark(look.second, 0.2), bulge=0.4)
         with pen.inside(wing):
             kind = look.pick("wing", ("none", "bar", "tip", "two bars"))
@@ -91,10 +110,15 @@ def _wing(pen: Pen, look: Look, pose: Pose, long: float, fat: float) -> None:
 
 
 def _bird_head(pen: Pen, look: Look, r: float, beak_c) -> None:
-    crest, cap = look.pick("crest", ("none", "none", "spike", "plume", "comb")), look.pick("cap", ("none", "cap", "cheek", "stripe", "none"))
+    crest, cap = (
+        look.pick("crest", ("none", "none", "spike", "plume", "comb")),
+        look.pick("cap", ("none", "cap", "cheek", "stripe", "none")),
+    )
     c = look.accent("crest colour")
     if crest == "spike":
-        pen.fill(poly([(0.05, -r * 0.7), (-r * 1.5, -r * 1.35), (-r * 0.8, -r * 0.3)], 0.03), dark(look.rgb, 0.2), bulge=0.3)
+        pen.fill(
+            poly([(0.05, -r * 0.7), (-r * 1.5, -r * 1.35), (-r * 0.8, -r * 0.3)], 0.03), dark(look.rgb, 0.2), bulge=0.3
+        )
     elif crest == "plume":
         pen.fill(ribbon([(0, -r * 0.8), (-0.01, -r * 1.25), (r * 0.5, -r * 1.45)], [0.022, 0.03, 0.04]), c, bulge=0.3)
     elif crest == "comb":
@@ -164,20 +188,44 @@ def cat(pen: Pen, look: Look, pose: Pose) -> None:
                 marking(look, "bib colour"),
                 bulge=0.25,
             )
-        pen.body(blob((-fat * 0.5, -0.27), (-fat * 0.12, -0.13), (-fat * 0.25, -0.01), (-fat * 1.1, -0.01), (-fat * 1.08, -0.16)), look, bulge=0.45)
+        pen.body(
+            blob(
+                (-fat * 0.5, -0.27),
+                (-fat * 0.12, -0.13),
+                (-fat * 0.25, -0.01),
+                (-fat * 1.1, -0.01),
+                (-fat * 1.08, -0.16),
+            ),
+            look,
+            bulge=0.45,
+        )
         paws = []
         for name, x in (("left paw", -0.03), ("right paw", 0.13)):
             lift = max(0.0, swing(name, -0.5, 0.24)) if name == "right paw" else 0.0
             paw = (x + swing(name + " x", -0.02, 0.05) + lift * 0.6, -0.04 - lift)
-            pen.body(ribbon([(x, hy + 0.32), (x + lift * 0.3, (hy + 0.3 + paw[1]) / 2), paw], [0.07, 0.062, 0.055]), look, bulge=0.35)
+            pen.body(
+                ribbon([(x, hy + 0.32), (x + lift * 0.3, (hy + 0.3 + paw[1]) / 2), paw], [0.07, 0.062, 0.055]),
+                look,
+                bulge=0.35,
+            )
             pen.fill(oval(paw[0] + 0.015, paw[1], 0.075, 0.052), sock, bulge=0.35)
             paws.append((name, *paw))
         if look.pick("collar", (1, 0, 0)):
-            pen.line(skia.Path().moveTo(hx - 0.16, hy + 0.13).quadTo(hx, hy + 0.26, hx + 0.16, hy + 0.13), look.accent("collar colour"), 0.06)
+            pen.line(
+                skia.Path().moveTo(hx - 0.16, hy + 0.13).quadTo(hx, hy + 0.26, hx + 0.16, hy + 0.13),
+                look.accent("collar colour"),
+                0.06,
+            )
             pen.fill(oval(hx + 0.02, hy + 0.23, 0.042), (236, 190, 62), bulge=0.5)
         with pen.at(hx, hy, turn=swing("tilt", -15, 15)):
             _cat_head(pen, look, pose, head_r)
-        for name, x, y in (*paws, ("neck", hx, hy + 0.18), ("shoulder", 0.1, hy + 0.28), ("hip", -fat * 0.7, -0.2), ("tail", *root)):
+        for name, x, y in (
+            *paws,
+            ("neck", hx, hy + 0.18),
+            ("shoulder", 0.1, hy + 0.28),
+            ("hip", -fat * 0.7, -0.2),
+            ("tail", *root),
+        ):
             pen.mark(name, x, y)
 
 
@@ -185,9 +233,21 @@ def _cat_tail(pen: Pen, look: Look, pose: Pose, fat: float) -> None:
     wide, c = look.pick("tail", (0.045, 0.06, 0.09)), look.pick("tail tip", (None, marking(look, "tip")))
     s, up = pose.swing("tail", -0.08, 0.1), pose.swing("tail up", 0, 1)
     path = (
-        [(-fat * 0.6, -0.1), (-fat - 0.13, -0.07), (-fat - 0.25 + s, -0.2), (-fat - 0.18 + s, -0.4), (-fat - 0.27 + s, -0.55)]
+        [
+            (-fat * 0.6, -0.1),
+            (-fat - 0.13, -0.07),
+            (-fat - 0.25 + s, -0.2),
+            (-fat - 0.18 + s, -0.4),
+            (-fat - 0.27 + s, -0.55),
+        ]
         if up > 0.4
-        else [(-fat * 0.6, -0.08), (-fat - 0.12, -0.06), (-fat - 0.26, -0.07), (-fat - 0.35, -0.15 + s * 0.5), (-fat - 0.28, -0.24 + s)]
+        else [
+            (-fat * 0.6, -0.08),
+            (-fat - 0.12, -0.06),
+            (-fat - 0.26, -0.07),
+            (-fat - 0.35, -0.15 + s * 0.5),
+            (-fat - 0.28, -0.24 + s),
+        ]
     )
     tail = ribbon(path, [wide, wide, wide, wide * 0.95, wide * 0.8])
     pen.body(tail, look, bulge=0.35)
@@ -206,10 +266,28 @@ def _cat_head(pen: Pen, look: Look, pose: Pose, r: float) -> None:
     for side in (-1, 1):
         x = side * r * 0.66
         pen.fill(
-            poly([(x - r * 0.42, -r * 0.42), (x + side * r * 0.24, -r * 0.8 - r * 0.42 * ear_h), (x + r * 0.42, -r * 0.42)], 0.02), ear_c, bulge=0.3
+            poly(
+                [
+                    (x - r * 0.42, -r * 0.42),
+                    (x + side * r * 0.24, -r * 0.8 - r * 0.42 * ear_h),
+                    (x + r * 0.42, -r * 0.42),
+                ],
+                0.02,
+            ),
+            ear_c,
+            bulge=0.3,
         )
         pen.fill(
-            poly([(x - r * 0.2, -r * 0.55), (x + side * r * 0.19, -r * 0.75 - r * 0.26 * ear_h), (x + r * 0.22, -r * 0.55)], 0.015), PINK, bulge=0.1
+            poly(
+                [
+                    (x - r * 0.2, -r * 0.55),
+                    (x + side * r * 0.19, -r * 0.75 - r * 0.26 * ear_h),
+                    (x + r * 0.22, -r * 0.55),
+                ],
+                0.015,
+            ),
+            PINK,
+            bulge=0.1,
         )
     face = blob(
         (0, -r * 0.84),
@@ -243,7 +321,10 @@ def _cat_head(pen: Pen, look: Look, pose: Pose, r: float) -> None:
             pen.line(way((side * r * 0.4 + t, r * 0.42), (side * r * 1.25 + t, r * (0.42 + 0.16 * k))), CHARCOAL, 0.009)
     pen.fill(poly([(t - r * 0.13, r * 0.22), (t + r * 0.13, r * 0.22), (t, r * 0.38)], 0.012), PINK, bulge=0.2)
     pen.line(
-        skia.Path().moveTo(t - r * 0.2, r * 0.48).quadTo(t - r * 0.08, r * 0.58, t, r * 0.4).quadTo(t + r * 0.08, r * 0.58, t + r * 0.2, r * 0.48),
+        skia.Path()
+        .moveTo(t - r * 0.2, r * 0.48)
+        .quadTo(t - r * 0.08, r * 0.58, t, r * 0.4)
+        .quadTo(t + r * 0.08, r * 0.58, t + r * 0.2, r * 0.48),
         CHARCOAL,
         0.013,
     )

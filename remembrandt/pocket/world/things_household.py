@@ -16,7 +16,11 @@ def cup(pen: Pen, look: Look, pose: Pose) -> None:
     base, x = min(base, top), look.gene("handle reach", 0.17, 0.27)
     saucer = look.pick("saucer", (True, False, False))
     lift, height = (0.07, tall + ry + 0.07) if saucer else (0.0, tall + ry)
-    left, right = (0.6, max(0.6, (top + base) / 2 + x)) if saucer else (max(top, base + belly), (top + base) / 2 + max(belly, 0) + x + 0.04)
+    left, right = (
+        (0.6, max(0.6, (top + base) / 2 + x))
+        if saucer
+        else (max(top, base + belly), (top + base) / 2 + max(belly, 0) + x + 0.04)
+    )
     k = min(1 / height, 1.32 / (left + right))
     with pen.at((left - right) / 2 * k, sx=k), pen.at(turn=pose.swing("lean", -4, 4)):
         if saucer:
@@ -24,7 +28,12 @@ def cup(pen: Pen, look: Look, pose: Pose) -> None:
         kind, hy = look.pick("handle", ("round", "ear", "square", "double")), -lift - tall * 0.52
         with pen.at((top + base) / 2 + belly * 0.5 - 0.03, hy):
             _handle(pen, look, kind, x, tall * 0.3)
-        side = [(top, -tall - lift), ((top + base) / 2 + belly, -tall * 0.5 - lift), (base, -0.08 - lift), (base - 0.06, -lift + 0.005)]
+        side = [
+            (top, -tall - lift),
+            ((top + base) / 2 + belly, -tall * 0.5 - lift),
+            (base, -0.08 - lift),
+            (base - 0.06, -lift + 0.005),
+        ]
         hull = curve(mirror(side), ease=1 / 7)
         hull.close()
         pen.body(hull, look, bulge=0.55)
@@ -34,7 +43,11 @@ def cup(pen: Pen, look: Look, pose: Pose) -> None:
                 y = {"rim": -tall * 0.83, "foot": -tall * 0.14, "middle": -tall * 0.45}[band] - lift
                 bow = skia.Path().moveTo(-0.8, y - ry * 0.6).quadTo(0, y + ry * 1.6, 0.8, y - ry * 0.6)
                 pen.line(bow, look.accent("band colour"), 0.1)
-            pen.glow(ribbon([(-top * 0.72, -tall * 0.85 - lift), (-base * 0.72 - belly, -tall * 0.3 - lift)], [0.035, 0.02]), (255, 255, 255), 0.4)
+            pen.glow(
+                ribbon([(-top * 0.72, -tall * 0.85 - lift), (-base * 0.72 - belly, -tall * 0.3 - lift)], [0.035, 0.02]),
+                (255, 255, 255),
+                0.4,
+            )
         pen.fill(oval(0, -tall - lift, top, ry), light(look.rgb, 0.35), bulge=0.1)
         drink = look.pick("drink", ((74, 44, 30), (170, 92, 30), (248, 240, 226), (96, 130, 60)))
         pen.fill(oval(0, -tall - lift + 0.015, top - 0.045, ry - 0.028), drink, bulge=0.35)
@@ -85,9 +98,17 @@ def bottle(pen: Pen, look: Look, pose: Pose) -> None:
         if cap == "ball":
             pen.fill(oval(0, -0.93, 0.085), c, bulge=0.5)
         elif cap == "spout":
-            pen.fill(poly([(-neck, -0.86), (neck, -0.86), (0.05, -0.94), (0.13, -1.0), (0.08, -1.0), (-0.04, -0.96)], 0.01), c, bulge=0.3)
+            pen.fill(
+                poly([(-neck, -0.86), (neck, -0.86), (0.05, -0.94), (0.13, -1.0), (0.08, -1.0), (-0.04, -0.96)], 0.01),
+                c,
+                bulge=0.3,
+            )
         else:
-            wide, tall, tone = {"cork": (neck * 0.72, 1.0, (196, 150, 98)), "crown": (neck * 1.35, 0.95, c), "screw": (neck * 1.12, 1.0, c)}[cap]
+            wide, tall, tone = {
+                "cork": (neck * 0.72, 1.0, (196, 150, 98)),
+                "crown": (neck * 1.35, 0.95, c),
+                "screw": (neck * 1.12, 1.0, c),
+            }[cap]
             pen.fill(box(-wide, -tall, wide, -0.86, 0.02), tone, bulge=0.3)
         hull = curve(mirror(side), ease=1 / 7.5)
         hull.close()
@@ -113,7 +134,10 @@ def bottle(pen: Pen, look: Look, pose: Pose) -> None:
 
 def _label(pen: Pen, look: Look, pose: Pose, wide: float) -> None:
     kind, x = look.pick("label", ("none", "oval", "square", "star", "leaf", "heart")), pose.turn * wide * 0.3
-    c, ink = light(look.rgb, 0.88) if look.pick("label tone", (1, 0)) else dark(look.rgb, 0.65), look.accent("emblem colour")
+    c, ink = (
+        light(look.rgb, 0.88) if look.pick("label tone", (1, 0)) else dark(look.rgb, 0.65),
+        look.accent("emblem colour"),
+    )
     if kind == "oval":
         pen.fill(oval(x, -0.27, wide * 0.62, 0.12), c, bulge=0.2)
     elif kind == "square":
@@ -121,7 +145,11 @@ def _label(pen: Pen, look: Look, pose: Pose, wide: float) -> None:
         pen.line(way((x - wide * 0.35, -0.31), (x + wide * 0.35, -0.31)), ink, 0.03)
         pen.line(way((x - wide * 0.35, -0.23), (x + wide * 0.15, -0.23)), ink, 0.03)
     elif kind == "leaf":
-        pen.fill(blob((x - wide * 0.4, -0.2), (x - wide * 0.1, -0.38), (x + wide * 0.4, -0.36), (x + wide * 0.1, -0.2)), c, bulge=0.2)
+        pen.fill(
+            blob((x - wide * 0.4, -0.2), (x - wide * 0.1, -0.38), (x + wide * 0.4, -0.36), (x + wide * 0.1, -0.2)),
+            c,
+            bulge=0.2,
+        )
     elif kind != "none":
         with pen.at(x, -0.28, sx=0.26):
             pen.fill(symbol(kind), c, bulge=0.2)
@@ -129,7 +157,11 @@ def _label(pen: Pen, look: Look, pose: Pose, wide: float) -> None:
 
 def lamp(pen: Pen, look: Look, pose: Pose) -> None:
     """Shade, stem, foot, trim, cord and bulb are its own; the shade is the named colour."""
-    g, shade, stem = look.gene, look.pick("shade", ("cone", "dome", "drum", "tulip", "pagoda")), look.pick("stem", ("pole", "vase", "beads", "bent"))
+    g, shade, stem = (
+        look.gene,
+        look.pick("shade", ("cone", "dome", "drum", "tulip", "pagoda")),
+        look.pick("stem", ("pole", "vase", "beads", "bent")),
+    )
     metal, foot = (
         look.pick("metal", ((202, 164, 84), (80, 74, 84), (206, 208, 212), (132, 88, 56), look.rgb)),
         look.pick("foot", ("disc", "dome", "legs")),
@@ -140,13 +172,19 @@ def lamp(pen: Pen, look: Look, pose: Pose) -> None:
             pen.line(way((0, -0.3), (x, -0.025)), dark(metal, 0.15), 0.045)
     else:
         pen.fill(
-            box(-0.22, -0.06, 0.22, 0.0, 0.03) if foot == "disc" else blob((0, -0.15), (0.16, -0.11), (0.23, -0.01), (-0.23, -0.01), (-0.16, -0.11)),
+            box(-0.22, -0.06, 0.22, 0.0, 0.03)
+            if foot == "disc"
+            else blob((0, -0.15), (0.16, -0.11), (0.23, -0.01), (-0.23, -0.01), (-0.16, -0.11)),
             metal,
             bulge=0.5,
         )
     x = pose.swing("sway", -0.02, 0.02)
     if stem == "vase":
-        pen.body(blob((-0.07, -0.46), (0.07, -0.46), (0.17, -0.27), (0.1, -0.06), (-0.1, -0.06), (-0.17, -0.27)), look, bulge=0.55)
+        pen.body(
+            blob((-0.07, -0.46), (0.07, -0.46), (0.17, -0.27), (0.1, -0.06), (-0.1, -0.06), (-0.17, -0.27)),
+            look,
+            bulge=0.55,
+        )
     elif stem == "beads":
         for k, r in enumerate((0.085, 0.1, 0.08, 0.06)):
             pen.fill(oval(0, -0.12 - 0.115 * k, r, 0.075), look.rgb if k % 2 else metal, bulge=0.5)
@@ -186,7 +224,12 @@ def _shade(pen: Pen, look: Look, shade: str, wide: float, low: float, pose: Pose
             pen.line(way((-wide, -h + 0.015), (wide, -h + 0.015)), trim, 0.04)
     if look.pick("finial", (1, 0)):
         pen.fill(oval(0, -h - 0.015, 0.035), trim, bulge=0.4)
-    for name, x, y in (("shade top left", -side[0][0], -h), ("shade top right", side[0][0], -h), ("shade left", -wide, 0), ("shade right", wide, 0)):
+    for name, x, y in (
+        ("shade top left", -side[0][0], -h),
+        ("shade top right", side[0][0], -h),
+        ("shade left", -wide, 0),
+        ("shade right", wide, 0),
+    ):
         pen.mark(name, x, y)
     if shade in ("cone", "drum"):
         pen.edge(*side[0], *side[1])

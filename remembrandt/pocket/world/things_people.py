@@ -28,11 +28,20 @@ def person(pen: Pen, look: Look, pose: Pose) -> None:
             ankle = (knee[0] + side * 0.02 - swing(f"{name} shin", -0.04, 0.04), -0.045)
             hips[name], knees[name], ankles[name] = hip, knee, ankle
             shoe = look.accent("shoe")
-            pen.fill(ribbon([hip, knee, ankle], [0.082, 0.066, 0.05]), legs_c if cut in ("trousers", "coat") else skin, bulge=0.35)
+            pen.fill(
+                ribbon([hip, knee, ankle], [0.082, 0.066, 0.05]),
+                legs_c if cut in ("trousers", "coat") else skin,
+                bulge=0.35,
+            )
             if cut == "shorts":
                 pen.fill(ribbon([hip, knee], [0.09, 0.085]), legs_c, bulge=0.3)
             pen.fill(
-                blob((ankle[0] - 0.06, -0.012), (ankle[0] - 0.05, -0.075), (ankle[0] + 0.045, -0.08), (ankle[0] + 0.065 + side * 0.035, -0.012)),
+                blob(
+                    (ankle[0] - 0.06, -0.012),
+                    (ankle[0] - 0.05, -0.075),
+                    (ankle[0] + 0.045, -0.08),
+                    (ankle[0] + 0.065 + side * 0.035, -0.012),
+                ),
                 shoe,
                 bulge=0.35,
             )
@@ -45,14 +54,35 @@ def person(pen: Pen, look: Look, pose: Pose) -> None:
             pen.mark(name + " ankle", *ankles[name])
 
 
-def _torso(pen: Pen, look: Look, pose: Pose, skin: Rgb, cut: str, wide: float, stout: float, hip_y: float, neck_y: float, head_r: float) -> None:
+def _torso(
+    pen: Pen,
+    look: Look,
+    pose: Pose,
+    skin: Rgb,
+    cut: str,
+    wide: float,
+    stout: float,
+    hip_y: float,
+    neck_y: float,
+    head_r: float,
+) -> None:
     arms = look.pick("sleeves", ("long", "long", "short")), pose.swing("arms", 0, 1)
-    hem = {"dress": (0.24 + stout, hip_y + 0.17), "coat": (0.17 + stout, hip_y + 0.13)}.get(cut, (0.115 + stout, hip_y + 0.04))
+    hem = {"dress": (0.24 + stout, hip_y + 0.17), "coat": (0.17 + stout, hip_y + 0.13)}.get(
+        cut, (0.115 + stout, hip_y + 0.04)
+    )
     pen.fill(box(-0.05, neck_y - 0.07, 0.05, neck_y + 0.06, 0.02), dark(skin, 0.12), bulge=0.2)
     elbows = [_arm(pen, look, pose, side, skin, wide, neck_y, *arms) for side in (-1,)]
     mid = (neck_y + hip_y) / 2
     trunk = poly(
-        [(-wide, neck_y + 0.01), (wide, neck_y + 0.01), (wide * 0.92 + stout, mid), hem, (-hem[0], hem[1]), (-wide * 0.92 - stout, mid)], 0.05
+        [
+            (-wide, neck_y + 0.01),
+            (wide, neck_y + 0.01),
+            (wide * 0.92 + stout, mid),
+            hem,
+            (-hem[0], hem[1]),
+            (-wide * 0.92 - stout, mid),
+        ],
+        0.05,
     )
     pen.body(trunk, look, bulge=0.45, pitch=0.13)
     extra = look.pick("extra", ("none", "collar", "buttons", "scarf", "belt", "pocket"))
@@ -75,7 +105,9 @@ def _torso(pen: Pen, look: Look, pose: Pose, skin: Rgb, cut: str, wide: float, s
     pen.mark("neck", 0, neck_y)
 
 
-def _arm(pen: Pen, look: Look, pose: Pose, side: int, skin: Rgb, wide: float, neck_y: float, sleeve: str, mood: float) -> None:
+def _arm(
+    pen: Pen, look: Look, pose: Pose, side: int, skin: Rgb, wide: float, neck_y: float, sleeve: str, mood: float
+) -> None:
     name = "left" if side < 0 else "right"
     shoulder = (side * (wide - 0.025), neck_y + 0.05)
     up = pose.swing(name + " gesture", 0, 1)
@@ -91,7 +123,13 @@ def _arm(pen: Pen, look: Look, pose: Pose, side: int, skin: Rgb, wide: float, ne
     pen.fill(oval(*step(wrist, b, 0.03), 0.047), skin, bulge=0.3)
     pen.fill(ribbon([shoulder, elbow, wrist], [0.06, 0.05, 0.04]), look.rgb if sleeve == "long" else skin, bulge=0.35)
     if sleeve == "short":
-        pen.fill(ribbon([shoulder, ((shoulder[0] + elbow[0]) / 2, (shoulder[1] + elbow[1]) / 2), elbow], [0.066, 0.064, 0.06]), look.rgb, bulge=0.3)
+        pen.fill(
+            ribbon(
+                [shoulder, ((shoulder[0] + elbow[0]) / 2, (shoulder[1] + elbow[1]) / 2), elbow], [0.066, 0.064, 0.06]
+            ),
+            look.rgb,
+            bulge=0.3,
+        )
     for joint, p in (("shoulder", shoulder), ("elbow", elbow), ("wrist", wrist)):
         pen.mark(f"{name} {joint}", *p)
 
@@ -105,21 +143,42 @@ def _face(pen: Pen, look: Look, pose: Pose, skin: Rgb, r: float) -> None:
     hat = look.pick("hat", ("none", "none", "none", "cap", "brim", "beanie"))
     if hair == "long":
         pen.fill(
-            blob((0, -r * 1.1), (r * 1.1, -r * 0.4), (r * 1.15, r * 1.3), (0, r * 1.1), (-r * 1.15, r * 1.3), (-r * 1.1, -r * 0.4)), c, bulge=0.4
+            blob(
+                (0, -r * 1.1),
+                (r * 1.1, -r * 0.4),
+                (r * 1.15, r * 1.3),
+                (0, r * 1.1),
+                (-r * 1.15, r * 1.3),
+                (-r * 1.1, -r * 0.4),
+            ),
+            c,
+            bulge=0.4,
         )
     elif hair == "curls":
         pen.fill(
             blob(
                 *(
                     (1.38 * r * x, 1.38 * r * y - r * 0.15)
-                    for x, y in ((0, -1), (0.6, -0.85), (0.9, -0.4), (0.95, 0.2), (0.6, 0.6), (-0.6, 0.6), (-0.95, 0.2), (-0.9, -0.4), (-0.6, -0.85))
+                    for x, y in (
+                        (0, -1),
+                        (0.6, -0.85),
+                        (0.9, -0.4),
+                        (0.95, 0.2),
+                        (0.6, 0.6),
+                        (-0.6, 0.6),
+                        (-0.95, 0.2),
+                        (-0.9, -0.4),
+                        (-0.6, -0.85),
+                    )
                 )
             ),
             c,
             bulge=0.5,
         )
     elif hair == "tail":
-        pen.fill(ribbon([(-r * 0.7, -r * 0.5), (-r * 1.5, -r * 0.3), (-r * 1.6, r * 0.7)], [0.05, 0.055, 0.03]), c, bulge=0.4)
+        pen.fill(
+            ribbon([(-r * 0.7, -r * 0.5), (-r * 1.5, -r * 0.3), (-r * 1.6, r * 0.7)], [0.05, 0.055, 0.03]), c, bulge=0.4
+        )
     elif hair == "bun" and hat == "none":
         pen.fill(oval(0, -r * 1.2, r * 0.5), c, bulge=0.5)
     for side in (-1, 1):
@@ -139,7 +198,17 @@ def _face(pen: Pen, look: Look, pose: Pose, skin: Rgb, r: float) -> None:
         beard = look.pick("beard", ("none", "none", "none", "full", "moustache"))
         if beard == "full":
             pen.fill(
-                blob((-r, r * 0.1), (-r * 0.5, r * 0.3), (t, r * 0.3), (r * 0.5, r * 0.3), (r, r * 0.1), (r, r * 1.3), (-r, r * 1.3)), c, bulge=0.2
+                blob(
+                    (-r, r * 0.1),
+                    (-r * 0.5, r * 0.3),
+                    (t, r * 0.3),
+                    (r * 0.5, r * 0.3),
+                    (r, r * 0.1),
+                    (r, r * 1.3),
+                    (-r, r * 1.3),
+                ),
+                c,
+                bulge=0.2,
             )
         elif beard == "moustache":
             pen.fill(blob((t - r * 0.5, r * 0.5), (t, r * 0.3), (t + r * 0.5, r * 0.5), (t, r * 0.48)), c, bulge=0.1)
@@ -160,16 +229,31 @@ def _features(pen: Pen, look: Look, pose: Pose, skin: Rgb, r: float, t: float) -
             pen.line(oval(x, y, r * 0.31), CHARCOAL, 0.016)
         pen.mark(name, x, y)
     pen.line(
-        skia.Path().moveTo(t * 1.3 - r * 0.02, r * 0.14).quadTo(t * 1.3 + r * 0.14, r * 0.3, t * 1.3 - r * 0.04, r * 0.3), dark(skin, 0.4), 0.012
+        skia.Path()
+        .moveTo(t * 1.3 - r * 0.02, r * 0.14)
+        .quadTo(t * 1.3 + r * 0.14, r * 0.3, t * 1.3 - r * 0.04, r * 0.3),
+        dark(skin, 0.4),
+        0.012,
     )
     smile = pose.swing("smile", 0.05, 0.28)
-    pen.line(skia.Path().moveTo(t - r * 0.3, r * 0.52).quadTo(t, r * (0.52 + smile * 1.6), t + r * 0.3, r * 0.52), (150, 48, 52), 0.018)
+    pen.line(
+        skia.Path().moveTo(t - r * 0.3, r * 0.52).quadTo(t, r * (0.52 + smile * 1.6), t + r * 0.3, r * 0.52),
+        (150, 48, 52),
+        0.018,
+    )
 
 
 def _hair(pen: Pen, look: Look, hair: str, hat: str, c: Rgb, r: float, t: float) -> None:
     if hat != "none":
         hc, s = look.accent("hat colour"), r * 1.04
-        dome = blob((-s, -r * 0.28), (-s * 0.86, -r * 0.95), (0, -r * 1.4), (s * 0.86, -r * 0.95), (s, -r * 0.28), (0, -r * 0.42))
+        dome = blob(
+            (-s, -r * 0.28),
+            (-s * 0.86, -r * 0.95),
+            (0, -r * 1.4),
+            (s * 0.86, -r * 0.95),
+            (s, -r * 0.28),
+            (0, -r * 0.42),
+        )
         pen.fill(dome, hc, bulge=0.4)
         if hat == "brim":
             pen.fill(oval(0, -r * 0.42, r * 1.65, r * 0.22), hc, bulge=0.3)

@@ -23,7 +23,11 @@ def projection(yaw: float, tilt: float) -> Project:
 
 def plane(pen: Pen, at: Project, o: tuple, u: tuple, v: tuple):
     """The pen's frame on a face: o its origin, u and v its unit directions in space."""
-    p0, pu, pv = at(*o), at(*(a + b for a, b in zip(o, u))), at(*(a + b for a, b in zip(o, v)))
+    p0, pu, pv = (
+        at(*o),
+        at(*(a + b for a, b in zip(o, u, strict=False))),
+        at(*(a + b for a, b in zip(o, v, strict=False))),
+    )
     return pen.face(p0, (pu[0] - p0[0], pu[1] - p0[1]), (pv[0] - p0[0], pv[1] - p0[1]))
 
 
@@ -33,11 +37,24 @@ def cube(pen: Pen, look: Look, pose: Pose) -> None:
     at = projection(-yaw, tilt)
     corners = [at(x, y, z) for x in (-0.5, 0.5) for y in (0, tall) for z in (-0.5, 0.5)]
     low, high = max(y for _, y in corners), min(y for _, y in corners)
-    r, emblem = look.pick("edges", (0.0, 0.06, 0.16)), look.pick("emblem", ("none", "star", "heart", "moon", "disc", "diamond", "cross"))
+    r, emblem = (
+        look.pick("edges", (0.0, 0.06, 0.16)),
+        look.pick("emblem", ("none", "star", "heart", "moon", "disc", "diamond", "cross")),
+    )
     frame, ink = look.pick("frame", (0.0, 0.0, 0.07)), look.accent("emblem colour")
     k = 1 / (low - high)
     with pen.at(y=-low * k, sx=k):
-        base = [at(*q) for q in ((-0.5, 0, 0.5), (0.5, 0, 0.5), (0.5, 0, -0.5), (0.5, tall, -0.5), (-0.5, tall, -0.5), (-0.5, tall, 0.5))]
+        base = [
+            at(*q)
+            for q in (
+                (-0.5, 0, 0.5),
+                (0.5, 0, 0.5),
+                (0.5, 0, -0.5),
+                (0.5, tall, -0.5),
+                (-0.5, tall, -0.5),
+                (-0.5, tall, 0.5),
+            )
+        ]
         pen.fill(poly(base, r * 0.8), dark(look.rgb, 0.12), bulge=0)
         for o, u, v, w, h, tint in (
             ((-0.5, tall, 0.5), (1, 0, 0), (0, -1, 0), 1, tall, 0.0),
@@ -84,7 +101,10 @@ def chair(pen: Pen, look: Look, pose: Pose) -> None:
     feet = {(x, z): at(x * (w + splay), 0, z * (d + splay)) for x in (-1, 1) for z in (-1, 1)}
     low = max(y for _, y in feet.values()) + thick * 0.6
     with pen.at(sx=1 / (low - min(at(x, back, -d)[1] for x in (-w, w)) + 0.03)), pen.at(0, -low):
-        rods = lambda ends, c=leg_c: [pen.fill(ribbon([at(*a), at(*b)], [thick * 0.62] * 2), c, bulge=0.3) for a, b in ends]
+
+        def rods(ends, c=leg_c):
+            return [pen.fill(ribbon([at(*a), at(*b)], [thick * 0.62] * 2), c, bulge=0.3) for a, b in ends]
+
         rods([((x * w * 0.9, seat, -d * 0.9), (x * (w + splay), 0, -d - splay)) for x in (-1, 1)], dark(leg_c, 0.3))
         if look.pick("stretcher", (1, 0)):
             rods([((-w, seat * 0.4, -d), (w, seat * 0.4, -d))], dark(leg_c, 0.3))
@@ -94,14 +114,27 @@ def chair(pen: Pen, look: Look, pose: Pose) -> None:
         if look.pick("arms", (1, 0, 0)):
             for x in (-1, 1):
                 pen.fill(
-                    curve_rod([at(x * w, seat + 0.2, -d), at(x * w * 1.06, seat + 0.22, d * 0.3), at(x * w, seat, d * 0.75)], thick * 0.6),
+                    curve_rod(
+                        [at(x * w, seat + 0.2, -d), at(x * w * 1.06, seat + 0.22, d * 0.3), at(x * w, seat, d * 0.75)],
+                        thick * 0.6,
+                    ),
                     leg_c,
                     bulge=0.3,
                 )
-        for name, (x, z) in (("front left foot", (-1, 1)), ("front right foot", (1, 1)), ("back left foot", (-1, -1)), ("back right foot", (1, -1))):
+        for name, (x, z) in (
+            ("front left foot", (-1, 1)),
+            ("front right foot", (1, 1)),
+            ("back left foot", (-1, -1)),
+            ("back right foot", (1, -1)),
+        ):
             pen.mark(name, *feet[x, z])
             pen.edge(*at(x * w * 0.9, seat, z * d * 0.9), *feet[x, z])
-        for name, q in (("seat left", (-w, seat, d)), ("seat right", (w, seat, d)), ("back left", (-w, back, -d)), ("back right", (w, back, -d))):
+        for name, q in (
+            ("seat left", (-w, seat, d)),
+            ("seat right", (w, seat, d)),
+            ("back left", (-w, back, -d)),
+            ("back right", (w, back, -d)),
+        ):
             pen.mark(name, *at(*q))
         pen.mark("seat", *at(0, seat, d * 0.2))
         pen.edge(*at(-w, seat, d), *at(w, seat, d))
@@ -126,7 +159,9 @@ def _seat(pen: Pen, look: Look, at: Project, w: float, d: float, seat: float, th
             pen.fill(oval(w, d, w * 0.74, d * 0.74), look.accent("cushion colour"), bulge=0.5)
 
 
-def _back(pen: Pen, look: Look, at: Project, kind: str, w: float, d: float, seat: float, back: float, thick: float) -> None:
+def _back(
+    pen: Pen, look: Look, at: Project, kind: str, w: float, d: float, seat: float, back: float, thick: float
+) -> None:
     h, cut = back - seat, look.accent("cut colour")
     with plane(pen, at, (-w, back, -d), (1, 0, 0), (0, -1, 0)):
         if kind in ("solid", "heart"):
@@ -162,7 +197,7 @@ def keyboard(pen: Pen, look: Look, pose: Pose) -> None:
         with plane(pen, at, (-w / 2, thick, -d / 2), (1, 0, 0), (0, 0, 1)):
             pen.body(box(0, 0, w, d, r), look, bulge=0.15, tint=look.pick("case", (0.12, 0.3)), pitch=0.26)
             _keys(pen, look, pose, w, d, rows)
-        for name, (x, z) in zip(("front left", "front right", "back right", "back left"), outline):
+        for name, (x, z) in zip(("front left", "front right", "back right", "back left"), outline, strict=False):
             pen.mark(name, *at(x, thick, z))
         pen.mark("seat", *at(0, thick, 0))
         for (a, b), (c, e) in zip(outline, outline[1:] + outline[:1], strict=True):
@@ -174,14 +209,23 @@ def _keys(pen: Pen, look: Look, pose: Pose, w: float, d: float, rows: int) -> No
     strip = look.pick("strip", (0.0, 0.0, 0.09))
     step, high = (w - 2 * m - block) / (7 if block else 9), (d - 2 * m - strip) / rows
     caps, special, kc = skia.Path(), skia.Path(), look.accent("special")
-    spots, r = {look.pick("enter", ((1, -1), (2, -1))), look.pick("escape", ((0, 0), (1, 0), (0, 5)))}, look.pick("cap shape", (0.015, 0.06))
+    spots, r = (
+        {look.pick("enter", ((1, -1), (2, -1))), look.pick("escape", ((0, 0), (1, 0), (0, 5)))},
+        look.pick("cap shape", (0.015, 0.06)),
+    )
     n = 7 if block else 9
     for row in range(rows):
         y = m + strip + row * high
-        cells = [(k * step, step) for k in range(n)] if row < rows - 1 else [(0, 2 * step), (2 * step, (n - 4) * step), ((n - 2) * step, 2 * step)]
+        cells = (
+            [(k * step, step) for k in range(n)]
+            if row < rows - 1
+            else [(0, 2 * step), (2 * step, (n - 4) * step), ((n - 2) * step, 2 * step)]
+        )
         for k, (x, cw) in enumerate(cells):
             chosen = (row, k) in spots or (row, k - len(cells)) in spots
-            (special if chosen else caps).addRoundRect(skia.Rect.MakeXYWH(m + x + 0.01, y + 0.01, cw - 0.022, high - 0.026), r, r)
+            (special if chosen else caps).addRoundRect(
+                skia.Rect.MakeXYWH(m + x + 0.01, y + 0.01, cw - 0.022, high - 0.026), r, r
+            )
         for k in range(3 if block else 0):
             caps.addRoundRect(skia.Rect.MakeXYWH(w - m - block + 0.04 + k * 0.077, y + 0.01, 0.066, high - 0.026), r, r)
     if look.pattern == "plain":

@@ -14,15 +14,48 @@ GLASS: Rgb = (176, 216, 232)
 
 _CARS = {  # body outline above the sill, windows
     "sedan": (
-        [(-0.68, -0.2), (-0.69, -0.42), (-0.45, -0.46), (-0.3, -0.7), (0.16, -0.7), (0.36, -0.46), (0.66, -0.4), (0.7, -0.2)],
-        ([(-0.36, -0.47), (-0.25, -0.64), (-0.06, -0.64), (-0.06, -0.47)], [(0.0, -0.47), (0.0, -0.64), (0.13, -0.64), (0.26, -0.47)]),
+        [
+            (-0.68, -0.2),
+            (-0.69, -0.42),
+            (-0.45, -0.46),
+            (-0.3, -0.7),
+            (0.16, -0.7),
+            (0.36, -0.46),
+            (0.66, -0.4),
+            (0.7, -0.2),
+        ],
+        (
+            [(-0.36, -0.47), (-0.25, -0.64), (-0.06, -0.64), (-0.06, -0.47)],
+            [(0.0, -0.47), (0.0, -0.64), (0.13, -0.64), (0.26, -0.47)],
+        ),
     ),
     "beetle": (
-        [(-0.66, -0.2), (-0.66, -0.4), (-0.5, -0.62), (-0.2, -0.8), (0.12, -0.78), (0.32, -0.55), (0.58, -0.46), (0.68, -0.2)],
-        ([(-0.42, -0.5), (-0.22, -0.7), (-0.06, -0.72), (-0.06, -0.5)], [(0.01, -0.5), (0.01, -0.72), (0.1, -0.7), (0.23, -0.5)]),
+        [
+            (-0.66, -0.2),
+            (-0.66, -0.4),
+            (-0.5, -0.62),
+            (-0.2, -0.8),
+            (0.12, -0.78),
+            (0.32, -0.55),
+            (0.58, -0.46),
+            (0.68, -0.2),
+        ],
+        (
+            [(-0.42, -0.5), (-0.22, -0.7), (-0.06, -0.72), (-0.06, -0.5)],
+            [(0.01, -0.5), (0.01, -0.72), (0.1, -0.7), (0.23, -0.5)],
+        ),
     ),
     "van": (
-        [(-0.68, -0.2), (-0.69, -0.78), (-0.64, -0.85), (0.36, -0.85), (0.5, -0.74), (0.62, -0.46), (0.68, -0.4), (0.69, -0.2)],
+        [
+            (-0.68, -0.2),
+            (-0.69, -0.78),
+            (-0.64, -0.85),
+            (0.36, -0.85),
+            (0.5, -0.74),
+            (0.62, -0.46),
+            (0.68, -0.4),
+            (0.69, -0.2),
+        ],
         (
             [(-0.6, -0.55), (-0.6, -0.75), (-0.26, -0.75), (-0.26, -0.55)],
             [(-0.18, -0.55), (-0.18, -0.75), (0.1, -0.75), (0.1, -0.55)],
@@ -30,10 +63,31 @@ _CARS = {  # body outline above the sill, windows
         ),
     ),
     "pickup": (
-        [(-0.7, -0.2), (-0.7, -0.44), (-0.12, -0.44), (-0.08, -0.76), (0.24, -0.76), (0.38, -0.48), (0.68, -0.44), (0.7, -0.2)],
+        [
+            (-0.7, -0.2),
+            (-0.7, -0.44),
+            (-0.12, -0.44),
+            (-0.08, -0.76),
+            (0.24, -0.76),
+            (0.38, -0.48),
+            (0.68, -0.44),
+            (0.7, -0.2),
+        ],
         ([(-0.02, -0.5), (0.01, -0.69), (0.2, -0.69), (0.29, -0.5)],),
     ),
-    "roadster": ([(-0.68, -0.2), (-0.68, -0.42), (-0.4, -0.5), (-0.1, -0.44), (0.12, -0.44), (0.2, -0.48), (0.66, -0.38), (0.7, -0.2)], ()),
+    "roadster": (
+        [
+            (-0.68, -0.2),
+            (-0.68, -0.42),
+            (-0.4, -0.5),
+            (-0.1, -0.44),
+            (0.12, -0.44),
+            (0.2, -0.48),
+            (0.66, -0.38),
+            (0.7, -0.2),
+        ],
+        (),
+    ),
 }
 
 
@@ -58,11 +112,17 @@ def car(pen: Pen, look: Look, pose: Pose) -> None:
         with pen.inside(hull):
             if look.pick("stripe", (0, 0, 1)):
                 pen.line(way((-1, -0.34), (1, -0.34)), look.accent("stripe colour"), 0.06)
-            pen.fill(box(-1, -0.25, 1, -0.1), look.pick("sill", (dark(look.rgb, 0.35), CHARCOAL, (206, 206, 210))), bulge=0)
+            pen.fill(
+                box(-1, -0.25, 1, -0.1), look.pick("sill", (dark(look.rgb, 0.35), CHARCOAL, (206, 206, 210))), bulge=0
+            )
         for w in windows:
             pen.fill(poly(w, 0.03), GLASS, bulge=0.3)
             pen.glow(poly([w[1], ((w[1][0] + w[2][0]) / 2, w[1][1]), w[0]], 0), (255, 255, 255), 0.4)
-        pen.line(way((-0.03 if kind != "van" else 0.14, -0.45), (-0.03 if kind != "van" else 0.14, -0.26)), dark(look.rgb, 0.5), 0.014)
+        pen.line(
+            way((-0.03 if kind != "van" else 0.14, -0.45), (-0.03 if kind != "van" else 0.14, -0.26)),
+            dark(look.rgb, 0.5),
+            0.014,
+        )
         pen.line(way((0.04, -0.4), (0.1, -0.4)), dark(look.rgb, 0.65), 0.026)
         pen.fill(oval(0.62, -0.35, 0.045, 0.055), (255, 240, 170), bulge=0.4)
         pen.fill(box(-0.69, -0.41, -0.63, -0.31, 0.015), (206, 44, 44), bulge=0.3)
@@ -75,7 +135,9 @@ def car(pen: Pen, look: Look, pose: Pose) -> None:
             ("roof", (-0.05, min(y for _, y in outline))),
         ):
             pen.mark(name, x, y)
-        pen.mark("seat", -0.05 if kind != "roadster" else 0.4, min(y for _, y in outline) if kind != "roadster" else -0.43)
+        pen.mark(
+            "seat", -0.05 if kind != "roadster" else 0.4, min(y for _, y in outline) if kind != "roadster" else -0.43
+        )
         pen.edge(-0.66, -0.2, 0.68, -0.2)
 
 
@@ -97,7 +159,10 @@ def _roof(pen: Pen, look: Look, kind: str) -> None:
 
 
 def _wheels(pen: Pen, look: Look, pose: Pose, axles: list[Point], r: float) -> None:
-    cap, c = look.pick("cap", ("disc", "spokes", "ring", "star")), look.pick("cap colour", ((212, 212, 216), CREAM, look.accent("cap accent")))
+    cap, c = (
+        look.pick("cap", ("disc", "spokes", "ring", "star")),
+        look.pick("cap colour", ((212, 212, 216), CREAM, look.accent("cap accent"))),
+    )
     for x, y in axles:
         with pen.at(x, y, turn=pose.swing("roll", 0, 90)):
             pen.fill(oval(0, 0, r), (48, 44, 54), bulge=0.3)
@@ -110,12 +175,22 @@ def _wheels(pen: Pen, look: Look, pose: Pose, axles: list[Point], r: float) -> N
                 pen.fill(oval(0, 0, r * (0.58 if cap != "ring" else 0.34)), c, bulge=0.4)
             for k in range(3 if cap == "spokes" else 0):
                 a = k * math.pi / 3
-                pen.line(way((-math.cos(a) * r * 0.5, -math.sin(a) * r * 0.5), (math.cos(a) * r * 0.5, math.sin(a) * r * 0.5)), CHARCOAL, 0.022)
+                pen.line(
+                    way(
+                        (-math.cos(a) * r * 0.5, -math.sin(a) * r * 0.5), (math.cos(a) * r * 0.5, math.sin(a) * r * 0.5)
+                    ),
+                    CHARCOAL,
+                    0.022,
+                )
 
 
 def boat(pen: Pen, look: Look, pose: Pose) -> None:
     """Rig, hull, stripe, flag, portholes and sails are its own."""
-    kind, deep, long = look.pick("rig", ("sloop", "cutter", "tug", "steamer", "junk")), look.gene("deep", 0.26, 0.36), look.gene("long", 0.56, 0.66)
+    kind, deep, long = (
+        look.pick("rig", ("sloop", "cutter", "tug", "steamer", "junk")),
+        look.gene("deep", 0.26, 0.36),
+        look.gene("long", 0.56, 0.66),
+    )
     deck, bow = -deep, look.pick("bow", (0.12, 0.2, 0.05))
     with pen.at(turn=pose.swing("heel", -6, 6)):
         flag = look.accent("flag")
@@ -163,7 +238,15 @@ def _sails(pen: Pen, look: Look, pose: Pose, kind: str, deck: float, long: float
         for k, w in enumerate((0.34, 0.4, 0.44)):
             y = -0.92 + k * 0.19
             pen.body(
-                poly([(m - w * 0.75, y), (m + w * 0.8 + puff, y - 0.02), (m + w * 0.86 + puff, y + 0.18), (m - w * 0.85, y + 0.18)], 0.03),
+                poly(
+                    [
+                        (m - w * 0.75, y),
+                        (m + w * 0.8 + puff, y - 0.02),
+                        (m + w * 0.86 + puff, y + 0.18),
+                        (m - w * 0.85, y + 0.18),
+                    ],
+                    0.03,
+                ),
                 look,
                 bulge=0.3,
             )
@@ -175,13 +258,22 @@ def _sails(pen: Pen, look: Look, pose: Pose, kind: str, deck: float, long: float
             .quadTo(m + 0.25, deck - 0.0, m + 0.05, deck - 0.06)
         )
         jib.close()
-        main = skia.Path().moveTo(m - 0.03, -0.93).quadTo(m - 0.22 - puff, -0.5, m - 0.46, deck - 0.09).lineTo(m - 0.03, deck - 0.09)
+        main = (
+            skia.Path()
+            .moveTo(m - 0.03, -0.93)
+            .quadTo(m - 0.22 - puff, -0.5, m - 0.46, deck - 0.09)
+            .lineTo(m - 0.03, deck - 0.09)
+        )
         main.close()
         pen.body(main, look, bulge=0.35, tint=-0.15)
         pen.fill(jib, pale if kind == "sloop" else look.accent("jib"), bulge=0.3)
         if look.pick("emblem", (1, 0)):
             with pen.at(m - 0.17, deck - 0.26, sx=0.17):
-                pen.fill(symbol(look.pick("sail emblem", ("star", "heart", "moon", "disc"))), look.accent("emblem colour"), bulge=0)
+                pen.fill(
+                    symbol(look.pick("sail emblem", ("star", "heart", "moon", "disc"))),
+                    look.accent("emblem colour"),
+                    bulge=0,
+                )
     pen.fill(poly([(m, -0.99), (m - 0.17, -0.95 + puff * 0.5), (m, -0.9)], 0.01), flag, bulge=0.2)
     pen.mark("mast top", m, -0.97)
 

@@ -1,0 +1,34 @@
+"""Photos to teach, and lessons short enough for a test."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+REMEMBRANDT = [sys.executable, "-m", "remembrandt"]
+SHORT = {"batch": 1, "warmup": 1, "checkpoint_every": 2}
+OPTIONS = [word for k, v in SHORT.items() for word in ("--set", f"{k}={v}")]
+
+
+def photos(folder, count=4, seed=0):
+    """`count` photos of a bright ball before a soft background, none like another."""
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(seed)
+    for k in range(count):
+        grain = draw.integers(60, 200, (24, 24, 3)).astype(np.uint8)
+        image = Image.fromarray(grain).resize((192, 168), Image.Resampling.BICUBIC)
+        x, y, r = draw.integers(50, 110, 3)
+        colour = tuple(int(c) for c in draw.integers(0, 255, 3))
+        ImageDraw.Draw(image).ellipse((x - r // 2, y - r // 2, x + r // 2, y + r // 2), fill=colour)
+        image.save(folder / f"{k}.png")
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """Of a process of its own, that finds this very package."""
+    import remembrandt
+
+    root = str(Path(remembrandt.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
