@@ -18,7 +18,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/pyright -p pyproject.toml
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.painting

@@ -15,7 +15,6 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer import Argument, Option
-from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
@@ -36,7 +35,7 @@ class OneLine(TyperGroup):
         except Wrong as fault:
             code = _complain(fault, 2)
         except TyperException as fault:
-            said = fault.format_message() if isinstance(fault, ClickException) else str(fault)
+            said = getattr(fault, "format_message", fault.__str__)()  # that of the parser's errors
             code = _complain(said or "say what to do: `remembrandt --help`", 2)
         except Abort:
             code = INTERRUPTED
@@ -195,11 +194,12 @@ def _lesson(found: Document) -> str:
         return f"{found['model']} stays as it was (job {found['job']})"
     called = f" ({found['name']})" if found["name"] else ""
     model = "" if found["model"] == "mine" else f" --model {found['model']}"
+    scene = "of a dog" if found["category"] == "painting" else "on the beach"
     return (
         f"learned {word} {found['category']}{called}: {found['model']}, version {found['version']},"
         f" {found['steps']} steps, {found['seconds']:.0f} s\n"
         f"retention of what was there: mean {kept['mean']:.3f}, worst {kept['worst']:.3f}\n"
-        f'paint it: remembrandt generate "a {word} {found["category"]} on the beach"{model}'
+        f'paint it: remembrandt generate "a {word} {found["category"]} {scene}"{model}'
     )
 
 

@@ -98,8 +98,6 @@ class Service:
         ("auto" included) comes from the family's record and the method's defaults. The result's
         `retention["published"]` says whether the model has it.
         """
-        from remembrandt.jobs import orders
-
         asked = {
             "steps": steps,
             "learning_rate": learning_rate,
@@ -107,6 +105,8 @@ class Service:
         }
         values = {k: v for k, v in asked.items() if v not in (None, "auto")}
         with paths(images) as photos, paths(class_images) as beside:
+            from remembrandt.jobs import orders
+
             wish = orders.Wish(
                 photos,
                 category,
@@ -135,11 +135,11 @@ class Service:
         if format not in FORMATS:
             hint = nearest(format, FORMATS)
             raise Wrong(f"there is no format {format!r}.{hint} Formats: {', '.join(FORMATS)}")
-        from remembrandt.jobs import work
-
         place = Path(out).expanduser().absolute() if out else self._home.pictures
         _writable(place)
         pictures = self.paint(prompt, **asked)
+        from remembrandt.jobs import work
+
         return {"images": [work.keep(p, place, format) for p in pictures]}
 
     def paint(
@@ -158,8 +158,6 @@ class Service:
         progress: Progress = silent,
     ) -> list[Painted]:
         """`n` pictures with their recipes; without a seed, from one that is drawn and told."""
-        from remembrandt.jobs import work
-
         request = {
             "prompt": prompt,
             "negative": negative,
@@ -174,6 +172,8 @@ class Service:
             "precision": self.settings.precision,
             **painters.painter(self._store(), model),
         }
+        from remembrandt.jobs import work
+
         return work.paint(request, Files(self._home, "", self._load), progress)
 
     # -- what a home holds -------------------------------------------------------------------------
@@ -327,7 +327,8 @@ class Service:
         place = Path(out).expanduser().absolute()
         _writable(place)
         shutil.rmtree(place / "home", ignore_errors=True)
-        return demo.run(Service(replace(self.settings, home=place / "home")), place, progress)
+        player = Service(replace(self.settings, home=place / "home"))
+        return demo.run(player, place, progress)  # type: ignore[arg-type]
 
     # -- within ------------------------------------------------------------------------------------
 

@@ -14,6 +14,9 @@ DEVICES = ("cuda", "mps", "cpu")
 class Wrong(ValueError):
     """What the user gave is wrong: one line that says what and how to mend it. Exit code 2."""
 
+    def __init__(self, message: object) -> None:
+        super().__init__(" ".join(str(message).split()))  # what libraries said may hold line breaks
+
 
 def nearest(word: str, options: Iterable[str]) -> str:
     """ " Did you mean 'x'?" for the option most like `word`, "" if none is like it."""

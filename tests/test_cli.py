@@ -259,7 +259,8 @@ def test_one_document_on_stdout(home, shots, tmp_path):
 def test_for_people(home, tmp_path):
     for words in (
         ["models", "list"], ["models", "show"], ["concepts", "list"],
-        ["concepts", "show", "briscoe"], ["jobs", "list"], ["families", "list"], ["samplers"], ["methods"],
+        ["concepts", "show", "briscoe"], ["jobs", "list"], ["families", "list"], ["samplers"],
+        ["methods"],
     ):  # fmt: skip
         done = call(*words, home=home)
         assert done.exit_code == 0 and done.stdout.strip(), words

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "remembrandt"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # One page each on purpose: every command, and every use case, can be read in one place.
 LONGER = {"cli.py": 500, "service.py": 450}
+DRAWINGS = 400  # a table of strokes is not read like code
 
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +35,8 @@ def test_imports_go_down_only():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_files_are_short(path):
     name = path.relative_to(PACKAGE).as_posix()
-    assert len(path.read_text().splitlines()) <= LONGER.get(name, 300)
+    most = DRAWINGS if name.startswith("pocket/world/") else LONGER.get(name, 300)
+    assert len(path.read_text().splitlines()) <= most
 
 
 def test_nothing_is_called_utils():
@@ -55,7 +57,7 @@ def test_what_diffusion_imports_can_be_printed():
 
 @pytest.mark.parametrize("module", ["remembrandt", "remembrandt.cli", "remembrandt.report", "remembrandt.store.store"])
 def test_torch_stays_asleep(module):
-    heavy = "torch diffusers transformers accelerate skia cv2".split()
+    heavy = ["torch", "diffusers", "transformers", "accelerate", "skia", "cv2"]
     call = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = run(sys.executable, "-c", call)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

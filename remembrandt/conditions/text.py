@@ -47,7 +47,7 @@ def named(prompt: str, identifiers: Iterable[str]) -> set[str]:
 
 def tokens_of(family: Family, prompt: str) -> list[str]:
     """The tokens of a prompt, as the vocabulary spells them."""
-    return family.tokenizer.convert_ids_to_tokens(_ids(family, prompt))
+    return [str(t) for t in family.tokenizer.convert_ids_to_tokens(_ids(family, prompt))]
 
 
 def encode(family: Family, prompts: Sequence[str], words: Words | None = None) -> Tensor:

@@ -27,9 +27,7 @@ def choose_device(asked: str | None = None) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or kind not in present:
-        raise Wrong(
-            f"there is no device {asked!r}.{nearest(kind, present)} Devices: {', '.join(present)}"
-        )
+        raise Wrong(f"there is no device {asked!r}.{nearest(kind, present)} Devices: {', '.join(present)}")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if not present[kind] or (device.index or 0) >= count:
         here = ", ".join(name for name, found in present.items() if found)
@@ -44,7 +42,7 @@ def choose_precision(device: torch.device) -> str:
     """
     if device.type != "cpu":
         return "fp16"
-    able = torch.cpu.get_capabilities()
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
 
 

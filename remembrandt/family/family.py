@@ -75,9 +75,7 @@ class Family:
     @cached_property
     def digest(self) -> str:
         """A sha256 of the values of the weights as they were loaded, whatever files held them."""
-        return weights.digest(
-            self.stored or {part: weights.held(getattr(self, part)) for part in PARTS}
-        )
+        return weights.digest(self.stored or {part: weights.held(getattr(self, part)) for part in PARTS})
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,9 +110,7 @@ class Family:
         return next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
 
     @torch.no_grad()
-    def denoise(
-        self, x: Tensor, sigmas: Tensor, ts: Tensor, tokens: Tensor, extra: Tensor | None = None
-    ) -> Tensor:
+    def denoise(self, x: Tensor, sigmas: Tensor, ts: Tensor, tokens: Tensor, extra: Tensor | None = None) -> Tensor:
         """The clean latents that the UNet sees in `x` (n, c, h, w), fp32.
 
         `x` = clean + sigma * noise, row i at `sigmas[i]` and time `ts[i]` (fractional is fine),

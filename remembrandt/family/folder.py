@@ -130,8 +130,9 @@ def _write(family: Family, folder: Path, limit: int) -> None:
     record = {"name": family.name, "revision": family.revision}
     record |= {k: getattr(family.record, k) for k in ("size", "guidance", "steps", "sampler")}
     _dump(folder / RECORD, record)
-    for kept in KEPT if family.folder else ():
-        _copy(family.folder / kept, folder / kept)
+    if family.folder is not None:
+        for kept in KEPT:
+            _copy(family.folder / kept, folder / kept)
     _dump(folder / "model_index.json", _index((folder / "feature_extractor").is_dir()))
 
 

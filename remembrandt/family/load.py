@@ -62,13 +62,16 @@ def _found(source: str) -> tuple[Path, dict[str, str]]:
     if path.is_file() and path.suffix.lower() != ".safetensors":
         raise Wrong(f"{source} is no family: give a folder or a .safetensors file")
     if path.exists():
-        return path, {}
+        return _lone(path), {}
     if (hub := HUB.fullmatch(source)) and not source.startswith((".", "/")):
         return _cached(hub[1], hub[2])
-    raise Wrong(
-        f"there is no family {source!r}: give 'pocket', a diffusers folder, a .safetensors file,"
-        " or a hub id"
-    )
+    raise Wrong(f"there is no family {source!r}: give 'pocket', a diffusers folder, a .safetensors file, or a hub id")
+
+
+def _lone(path: Path) -> Path:
+    """The checkpoint in a folder that holds nothing else, as a home keeps it; else the path."""
+    found = [] if path.is_file() or (path / "unet").is_dir() else [*path.glob("*.safetensors")]
+    return found[0] if len(found) == 1 else path
 
 
 def _pocket(revision: str) -> Path:
@@ -77,9 +80,7 @@ def _pocket(revision: str) -> Path:
         raise Wrong(f"the embedded model is missing at {place}: install remembrandt again")
     held = str(folder.facts(place).get("revision"))
     if revision and revision != held:
-        raise Wrong(
-            f"this version holds pocket@{held}, not pocket@{revision}: give the folder of that one"
-        )
+        raise Wrong(f"this version holds pocket@{held}, not pocket@{revision}: give the folder of that one")
     return place
 
 
@@ -98,15 +99,14 @@ def _cached(name: str, revision: str | None) -> tuple[Path, dict[str, str]]:
     return place, {"name": name, "revision": place.name}
 
 
-def _built(
-    parts: Parts, facts: Mapping[str, str], device: torch.device, dtype: torch.dtype
-) -> Family:
+def _built(parts: Parts, facts: Mapping[str, str], device: torch.device, dtype: torch.dtype) -> Family:
     networks: dict[str, Any] = {}
     for name, config in parts.configs.items():
         networks[name] = blank(name, config, parts.tokenizer)
         kind = dtype if name == "unet" or dtype == torch.float16 else torch.float32
         what = f"{name} of {parts.place}"
         weights.fill(networks[name], parts.weights[name], device, kind, what)
+    networks["vae"].to(memory_format=torch.channels_last)  # a quarter faster
     said = {**parts.facts, **facts}
     scheduler = parts.scheduler
     if scheduler is None:

@@ -80,9 +80,7 @@ def _moved(key: str, places: Mapping[str, str], inner: Mapping[str, str]) -> str
 
 
 def _unet(config: Mapping[str, Any]) -> Iterator[Pair]:
-    layers, downs, ups = (
-        config[k] for k in ("layers_per_block", "down_block_types", "up_block_types")
-    )
+    layers, downs, ups = (config[k] for k in ("layers_per_block", "down_block_types", "up_block_types"))
     yield "conv_in.", "input_blocks.0.0."
     yield "time_embedding.linear_1.", "time_embed.0."
     yield "time_embedding.linear_2.", "time_embed.2."

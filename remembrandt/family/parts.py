@@ -18,7 +18,6 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
-from transformers.initialization import no_init_weights
 
 from remembrandt.family.weights import Lazy
 from remembrandt.settings import Wrong
@@ -61,7 +60,7 @@ class Parts:
 
 def blank(name: str, config: Mapping[str, Any], tokenizer: CLIPTokenizer) -> nn.Module:
     """The network of a configuration, on torch's meta device: shapes and no memory."""
-    with torch.device("meta"), no_init_weights():
+    with torch.device("meta"):
         try:
             if name == "unet":
                 return UNet2DConditionModel.from_config(dict(config))  # type: ignore[return-value]

@@ -93,25 +93,17 @@ ABOUT = "remembrandt"  # the metadata entry in which a file of ours describes it
 def read(path: Path) -> Parts:
     """What a checkpoint says and holds, under diffusers' names; what else it holds is left out."""
     lazy, metadata = weights.opened(path)
-    layout, configs = next(
-        (v for k, v in LAYOUTS.items() if any(n.startswith(k) for n in lazy)), ("", {})
-    )
+    layout, configs = next((v for k, v in LAYOUTS.items() if any(n.startswith(k) for n in lazy)), ("", {}))
     if not layout:
-        raise Wrong(
-            f"{path} is no checkpoint of Stable Diffusion 1.x or 2.x: it has no text encoder"
-        )
+        raise Wrong(f"{path} is no checkpoint of Stable Diffusion 1.x or 2.x: it has no text encoder")
     about = _about(metadata)
     known = "configs" in about
     configs = {k: dict(v) for k, v in (about["configs"] if known else configs).items()}
-    tokenizer = (
-        own_tokenizer(**about["tokenizer"]) if about.get("tokenizer") else clip_tokenizer(layout)
-    )
+    tokenizer = own_tokenizer(**about["tokenizer"]) if about.get("tokenizer") else clip_tokenizer(layout)
     first = lazy.get("model.diffusion_model.input_blocks.0.0.weight")
     if first is not None and not known:
         configs["unet"]["in_channels"] = first().shape[1]
-    found = {
-        name: _taken(name, config, lazy, tokenizer, layout) for name, config in configs.items()
-    }
+    found = {name: _taken(name, config, lazy, tokenizer, layout) for name, config in configs.items()}
     facts = {"name": path.stem} | {k: v for k, v in about.get("facts", {}).items() if v is not None}
     return Parts(path, configs, found, tokenizer, _scheduler(about, metadata, layout), facts)
 
@@ -209,9 +201,7 @@ def _metadata(family: Family, configs: dict[str, dict], layout: str) -> dict[str
     return {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v1"
-        if layout == "sd1"
-        else "stable-diffusion-v2",
+        "modelspec.architecture": "stable-diffusion-v1" if layout == "sd1" else "stable-diffusion-v2",
         "modelspec.title": family.name,
         "modelspec.prediction_type": kind,
         "modelspec.resolution": f"{record.size}x{record.size}",
@@ -229,9 +219,7 @@ def clip_tokenizer(layout: str = "sd1") -> CLIPTokenizer:
     """CLIP's own, which checkpoints do not hold (merges: github.com/openai/CLIP, MIT licence)."""
     packed = (files("remembrandt.family") / "clip_merges.txt.gz").read_bytes()
     merges = gzip.decompress(packed).decode().split("\n")
-    alphabet = [
-        chr(n) for n in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))
-    ]
+    alphabet = [chr(n) for n in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
     entries = [*alphabet, *(c + "</w>" for c in alphabet), *(m.replace(" ", "") for m in merges)]
     entries += ["<|startoftext|>", "<|endoftext|>"]
     vocab = {entry: number for number, entry in enumerate(entries)}

@@ -43,9 +43,7 @@ def opened(path: Path) -> tuple[Lazy, dict[str, str]]:
     try:
         header, start, size = _header(path)
         metadata = header.pop("__metadata__", {})
-        lazy = {
-            name: partial(_read, path, *_place(name, e, start, size)) for name, e in header.items()
-        }
+        lazy = {name: partial(_read, path, *_place(name, e, start, size)) for name, e in header.items()}
         _apart(header)
     except OSError as fault:
         raise Wrong(f"{path} cannot be read: {fault.strerror}") from None
@@ -133,13 +131,9 @@ def _same(tensor: Tensor) -> Tensor:
     return tensor.detach()
 
 
-def fill(
-    network: nn.Module, lazy: Lazy, device: torch.device, dtype: torch.dtype, what: str
-) -> None:
+def fill(network: nn.Module, lazy: Lazy, device: torch.device, dtype: torch.dtype, what: str) -> None:
     """Give a network on torch's meta device its weights, one by one; `Wrong` if they do not fit."""
-    wanted = dict(network.named_parameters()) | {
-        n: b for n, b in network.named_buffers() if n in network.state_dict()
-    }
+    wanted = dict(network.named_parameters()) | {n: b for n, b in network.named_buffers() if n in network.state_dict()}
     missing, extra = sorted(wanted.keys() - lazy.keys()), sorted(lazy.keys() - wanted.keys())
     if missing or extra:
         name, how = (missing[0], "lacks") if missing else (extra[0], "has an unknown")
@@ -161,9 +155,7 @@ def fill(
     for name, buffer in network.named_buffers():  # CLIP's position numbers are not in files
         if buffer.is_meta and name.endswith("position_ids"):
             numbers = torch.arange(buffer.shape[-1], device=device).expand(buffer.shape)
-            network.get_submodule(name.rpartition(".")[0]).register_buffer(
-                "position_ids", numbers, persistent=False
-            )
+            network.get_submodule(name.rpartition(".")[0]).register_buffer("position_ids", numbers, persistent=False)
     network.requires_grad_(False).eval()
 
 
@@ -187,9 +179,7 @@ def write(lazy: Lazy, folder: Path, stem: str, limit: int = 2**32) -> None:
     """
     groups = list(_groups(lazy, limit))
     if len(groups) == 1:
-        save_file(
-            {n: read() for n, read in groups[0].items()}, folder / f"{stem}.safetensors", FORMAT
-        )
+        save_file({n: read() for n, read in groups[0].items()}, folder / f"{stem}.safetensors", FORMAT)
         return
     places: dict[str, str] = {}
     total = 0
@@ -221,11 +211,7 @@ def _groups(lazy: Lazy, limit: int) -> Iterator[Lazy]:
 
 def digest(parts: Mapping[str, Lazy]) -> str:
     """A sha256 over names and fp32 values, whatever the files, shards or types that hold them."""
-    named = sorted(
-        (f"{part}.{plain(name)}", read)
-        for part, lazy in parts.items()
-        for name, read in lazy.items()
-    )
+    named = sorted((f"{part}.{plain(name)}", read) for part, lazy in parts.items() for name, read in lazy.items())
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # hashing releases the lock
         hashes = pool.map(lambda entry: hashlib.sha256(_bytes(entry[1]())).digest(), named)
         whole = hashlib.sha256()

@@ -23,7 +23,10 @@ def paths(images: Any) -> Iterator[Any]:
     if images is None:
         yield None
     elif isinstance(images, str | os.PathLike):
-        yield Path(images).expanduser()
+        folder = Path(images).expanduser()
+        if not folder.exists():
+            raise Wrong(f"there is no folder {folder}: give the one that holds your photos")
+        yield folder
     else:
         with tempfile.TemporaryDirectory() as folder:
             yield [_path(image, Path(folder) / f"{k:04d}.png") for k, image in enumerate(images)]

@@ -68,9 +68,6 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         raise Wrong(f"seed must be a whole number from 0 to 2**63 - 1, not {wish.seed}")
     method_name = wish.method or "oft"
     methods.method(method_name, wish.options or {})  # a slip of the pen, before weights are read
-    _exists(wish.images, "the folder of photos")
-    if wish.class_images is not None:
-        _exists(wish.class_images, "the folder of class images")
     family = load(_source(held, wish, store, home))
     method = methods.method(method_name, wish.options or {}, family)
     prepared = photos.prepare(wish.images, family.record.size)
@@ -191,11 +188,6 @@ def _base(family: Family, base: str) -> Document:
         "digest": family.digest,
         "folder": None,
     }
-
-
-def _exists(images: Any, what: str) -> None:
-    if isinstance(images, str | Path) and not Path(images).expanduser().exists():
-        raise Wrong(f"{what} {str(images)!r} is not there")
 
 
 def _class_squares(

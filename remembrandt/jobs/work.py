@@ -33,6 +33,9 @@ Document = dict[str, Any]
 
 def finetune(request: Document, files: Files, progress: Progress) -> Document:
     """Teach one concept; what was learned lies in the job's `staging` until it is published."""
+    photos = files.squares()
+    if not photos:
+        raise Wrong(f"the files of job {files.key} are gone: teach anew")
     with threads(request["threads"]):
         method = methods.method(request["method"], request["options"])
         family = based(request, files, own=not method.added)
@@ -43,7 +46,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
             library(request, files.home),
             matter,
             method,
-            files.squares(),
+            photos,
             files.folder,
             beside=lambda: _class_examples(family, request, files, progress),
             progress=progress,

@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from PIL import Image
 
 from remembrandt.report import Event, Progress, sheet, silent, write_atomic
@@ -84,7 +83,7 @@ def run(service: Player, out: Path, progress: Progress = silent) -> dict[str, An
 
 def same(before: list[Image.Image], after: list[Image.Image]) -> bool:
     """Whether the pictures are equal, every value."""
-    return all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    return all(a.tobytes() == b.tobytes() for a, b in zip(before, after, strict=True))
 
 
 def opened(folder: Path) -> list[Image.Image]:

@@ -57,9 +57,7 @@ def text_tower(tokens: CLIPTokenizer) -> CLIPTextModelWithProjection:
             num_hidden_layers=4,
             num_attention_heads=4,
             projection_dim=SHARED,
-            bos_token_id=tokens.bos_token_id,
-            eos_token_id=tokens.eos_token_id,
-            pad_token_id=tokens.pad_token_id,
+            **{end: getattr(tokens, end) for end in ("bos_token_id", "eos_token_id", "pad_token_id")},
         )
     )
 
@@ -86,9 +84,9 @@ def image_processor() -> CLIPImageProcessor:
 
 def autoencoder() -> AutoencoderKL:
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 128),
+        down_block_types=("DownEncoderBlock2D",) * 4,  # type: ignore[arg-type]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # type: ignore[arg-type]
+        block_out_channels=(16, 32, 64, 128),  # type: ignore[arg-type]
         layers_per_block=1,
         norm_num_groups=8,
         mid_block_add_attention=False,
@@ -106,7 +104,7 @@ def painter() -> UNet2DConditionModel:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=WIDTH,
-        attention_head_dim=(2, 4, 5),  # diffusers means the number of heads
+        attention_head_dim=(2, 4, 5),  # type: ignore[arg-type]  # diffusers means the number of heads
         norm_num_groups=16,
     )
 

@@ -166,11 +166,11 @@ def make_towers(work: Work) -> None:
     tokens, text = text_of(work)
     image, logit = begun(work, "image_encoder", networks.image_tower()), nn.Module()
     text.text_projection.requires_grad_(True)
-    logit.scale = nn.Parameter(torch.tensor(2.66))
+    scale = logit.scale = nn.Parameter(torch.tensor(2.66))
     make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
     train(
         work, "towers", {"text": text, "image": image, "logit": logit},
-        lambda step: towers.loss(text, image, logit.scale, tokens, make(step)),
+        lambda step: towers.loss(text, image, scale, tokens, make(step)),
         Plan(work.sizes.towers, 1e-3, warmup=100, decay="cosine", weight_decay=0.05, beta2=0.98, ema=0.99),
     )  # fmt: skip
     text.save_pretrained(work / "towers" / RESULT / "text")

@@ -132,6 +132,13 @@ class Store:
             _happened(connection, job.id, "succeeded", result)
         return result
 
+    def queue(self, kind: str, request: dict[str, Any], owner: str = "") -> Job:
+        """Queue a job that teaches nothing."""
+        job = Job(new_id(), kind, None, "queued", request, owner=owner, created=time.time())
+        with writing(self.engine) as connection:
+            connection.execute(insert(schema.jobs), asdict(job))
+        return job
+
     # -- jobs --------------------------------------------------------------------------------------
 
     def jobs(self, owner: str = "") -> list[Job]:

@@ -26,7 +26,8 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], scalars
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     for group, named in tensors.items():
-        save_file({k: v.detach().contiguous().cpu() for k, v in sorted(named.items())}, staging / f"{group}.safetensors")
+        plain = {k: v.detach().contiguous().cpu() for k, v in sorted(named.items())}
+        save_file(plain, staging / f"{group}.safetensors")
     manifest = {"step": step, "groups": sorted(tensors), "scalars": scalars}
     for path in [*staging.iterdir()]:
         _sync(path)

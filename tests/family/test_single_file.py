@@ -76,6 +76,7 @@ def test_a_family_comes_back(kind, request, tmp_path):
     prompts = ["a red dog, zyx!", "ink" * 40]
     assert torch.equal(text.encode(back, prompts), text.encode(family, prompts))
     assert list(tmp_path.iterdir()) == [tmp_path / "it.safetensors"]
+    assert load(tmp_path).digest == family.digest
 
 
 def test_the_names_of_2x(openclip, tmp_path):
