@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocabulary, list(merges), model_max_length=77)
 
 
-def text_encoder(tokens: CLIPTokenizer, **settings) -> CLIPTextModel:
+def text_encoder(tokens: CLIPTokenizer, **settings: Any) -> CLIPTextModel:
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
     encoder = CLIPTextModel(
@@ -111,7 +112,7 @@ def autoencoder() -> AutoencoderKL:
     )
 
 
-def painter(**settings) -> UNet2DConditionModel:
+def painter(**settings: Any) -> UNet2DConditionModel:
     """Cross-attention is drawn anew, sharp and strong: else two prompts paint the same picture."""
     sizes = {"sample_size": 16, "block_out_channels": (32, 64), "layers_per_block": 1}
     unet = UNet2DConditionModel(

@@ -18,6 +18,7 @@ from remembrandt.adapters.wear import Outfit, wear
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import Walk
+from remembrandt.engine.packing import Packing
 from remembrandt.engine.request import Request, settled
 from remembrandt.engine.texts import Texts
 from remembrandt.family.family import Family
@@ -124,6 +125,7 @@ class Engine:
         self._live: list[Picture] = []
         self._say = Texts(family)
         self._prepared: dict = {}
+        self._packing = Packing()
 
     def paint(self, requests: Iterable[Request], progress: Progress = silent) -> list[list[Painted]]:
         """The pictures of all requests, painted together. Progress counts model calls."""
@@ -178,7 +180,8 @@ class Engine:
     def _finish(self, picture: Picture, latent: Tensor) -> None:
         ticket = picture.ticket
         try:
-            pixels = self.family.decode(latent)[0]
+            with self._packing(self.family.vae.decoder):
+                pixels = self.family.decode(latent)[0]
         except Wrong as fault:
             ticket.error = fault
             self.cancel(ticket)
@@ -220,7 +223,8 @@ class Engine:
 
     def _denoise(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         extra = [row.condition.channels for row in rows if row.condition.channels is not None]
-        with wear(self.family.unet, [row.outfit for row in rows], self._prepared):
+        unet = self.family.unet
+        with self._packing(unet), wear(unet, [row.outfit for row in rows], self._prepared):
             return self.family.denoise(
                 torch.cat([row.x for row in rows]),
                 torch.tensor([row.sigma for row in rows]),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from remembrandt.conditions import text
+from remembrandt.family.load import load
 from remembrandt.settings import Wrong
 from tests import conftest
 
@@ -79,6 +80,12 @@ def test_a_picture_does_not_depend_on_its_neighbours(tiny):
     assert together.dtype == np.uint8 and together.shape == (3, 128, 128, 3)
     assert together.std() > 5
     assert np.array_equal(together[1:2], tiny.decode(some[1:2]))
+
+
+def test_bf16_decodes_nearly_the_same(tiny, tiny_folder):
+    some = latents(2)
+    found = load(tiny_folder, device="cpu", precision="bf16").decode(some)
+    assert np.abs(found.astype(float) - tiny.decode(some)).mean() < 1
 
 
 def test_a_picture_that_is_not_finite_is_an_error(tiny):

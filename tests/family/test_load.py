@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,10 +17,11 @@ from remembrandt.conditions import text
 from remembrandt.diffusion.schedule import GRIDS
 from remembrandt.family import load as families
 from remembrandt.family import weights
-from remembrandt.family.load import choose_device, choose_precision, load, save
+from remembrandt.family.load import choose_device, choose_precision, save
 from remembrandt.settings import Wrong
 from tests.family.test_single_file import same
 
+load = partial(families.load, device="cpu")
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 

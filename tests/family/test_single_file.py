@@ -1,6 +1,7 @@
 """Checkpoints of one file: published names, both layouts, both ways."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -9,13 +10,15 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 from remembrandt.conditions import text
+from remembrandt.family import load as families
 from remembrandt.family import single_file, weights
-from remembrandt.family.load import _predicts, load, save_single_file
+from remembrandt.family.load import _predicts, save_single_file
 from remembrandt.family.parts import blank
 from remembrandt.settings import Wrong
 from tests import conftest
 from tests.family import published
 
+load = partial(families.load, device="cpu")
 COUNTS = {"unet": 686, "vae": 248, "text_encoder": 196}
 
 
