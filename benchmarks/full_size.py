@@ -31,9 +31,10 @@ def make(folder: Path) -> dict:
     import torch
 
     from remembrandt.family import load, parts, single_file
+    from remembrandt.pocket.networks import tokenizer as spell
 
     configs = single_file.LAYOUTS["cond_stage_model.transformer."][1]
-    tokenizer = single_file.clip_tokenizer()
+    tokenizer = spell(["a", "dog", "on", "the", "beach"], folder.parent / "tokenizer")  # any: the weights are random
     pool = torch.randn(49408 * 768, generator=torch.Generator().manual_seed(SEED)).half()
 
     def drawn(name: str, shape: torch.Size):

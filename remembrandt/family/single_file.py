@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import hf_hub_download
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
@@ -87,6 +86,7 @@ LAYOUTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         },
     ),
 }
+CLIP = "openai/clip-vit-large-patch14"  # the hub id whose tokenizer all of 1.x and 2.x use
 ABOUT = "remembrandt"  # the metadata entry in which a file of ours describes itself
 
 
@@ -99,7 +99,7 @@ def read(path: Path) -> Parts:
     about = _about(metadata)
     known = "configs" in about
     configs = {k: dict(v) for k, v in (about["configs"] if known else configs).items()}
-    tokenizer = own_tokenizer(**about["tokenizer"]) if about.get("tokenizer") else clip_tokenizer(layout)
+    tokenizer = own_tokenizer(**about["tokenizer"]) if "tokenizer" in about else clip_tokenizer(path, layout)
     first = lazy.get("model.diffusion_model.input_blocks.0.0.weight")
     if first is not None and not known:
         configs["unet"]["in_channels"] = first().shape[1]
@@ -194,9 +194,8 @@ def _metadata(family: Family, configs: dict[str, dict], layout: str) -> dict[str
         "configs": configs,
         "scheduler": dict(family.scheduler),
         "facts": facts,
+        "tokenizer": spelling(family.tokenizer),
     }
-    if family.tokenizer.get_vocab() != clip_tokenizer(layout).get_vocab():
-        about["tokenizer"] = spelling(family.tokenizer)
     kind = "v" if family.schedule.prediction == "v" else "epsilon"
     return {
         "format": "pt",
@@ -215,12 +214,16 @@ def own_tokenizer(vocab: dict[str, int], merges: list[str], pad: str) -> CLIPTok
     return CLIPTokenizer(vocab, pairs, pad_token=pad, model_max_length=77)  # type: ignore[arg-type]
 
 
-def clip_tokenizer(layout: str = "sd1") -> CLIPTokenizer:
-    """CLIP's own, which checkpoints do not hold (merges: github.com/openai/CLIP, MIT licence)."""
-    packed = (files("remembrandt.family") / "clip_merges.txt.gz").read_bytes()
-    merges = gzip.decompress(packed).decode().split("\n")
-    alphabet = [chr(n) for n in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
-    entries = [*alphabet, *(c + "</w>" for c in alphabet), *(m.replace(" ", "") for m in merges)]
-    entries += ["<|startoftext|>", "<|endoftext|>"]
-    vocab = {entry: number for number, entry in enumerate(entries)}
-    return own_tokenizer(vocab, merges, "<|endoftext|>" if layout == "sd1" else "!")
+def clip_tokenizer(path: Path, layout: str) -> CLIPTokenizer:
+    """CLIP's own, which published checkpoints do not hold: from `tokenizer/` beside the file, or the hub's cache."""
+    beside = path.parent / "tokenizer"
+    pad = "<|endoftext|>" if layout == "sd1" else "!"
+    try:  # without its files, `from_pretrained` would make up an empty tokenizer
+        cached = beside.is_dir() or hf_hub_download(CLIP, "merges.txt", local_files_only=True)
+        source = beside if beside.is_dir() else Path(str(cached)).parent
+        return CLIPTokenizer.from_pretrained(source, local_files_only=True, pad_token=pad)
+    except (OSError, ValueError):
+        raise Wrong(
+            f"{path} holds no tokenizer and CLIP's is not here: put the folder `tokenizer` of any Stable Diffusion"
+            f" beside it, or fetch it with `remembrandt families pull {CLIP}`"
+        ) from None

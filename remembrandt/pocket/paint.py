@@ -26,7 +26,7 @@ def latents(vae: AutoencoderKL, folder: Path, index: int) -> np.ndarray:
         images = pictures.shard(folder, index)
         parts = []
         for start in range(0, len(images), 50):
-            pixels = torch.from_numpy(images[start : start + 50]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            pixels = torch.from_numpy(np.array(images[start : start + 50])).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.autocast(vae.device.type, torch.bfloat16):
                 made = vae.encode(pixels.to(vae.device)).latent_dist  # type: ignore[union-attr]
             both = torch.cat([made.mean.float(), made.std.float()], 1) * vae.config["scaling_factor"]

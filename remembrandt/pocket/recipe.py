@@ -108,6 +108,7 @@ def train(
             )
 
     outcome = fit(loss, parameters, plan, folder=work / name, stage=name, progress=tell)
+    (work / name).mkdir(parents=True, exist_ok=True)
     (work / name / UNFINISHED).touch()
     if outcome.finished:
         (work / name / UNFINISHED).unlink()

@@ -1,0 +1,93 @@
+"""`make weights` in miniature: every stage runs, stops when told, goes on, and leaves a family that paints."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skia", reason="needs the extra [world]")
+
+from remembrandt.engine.engine import Engine
+from remembrandt.engine.request import Request
+from remembrandt.evaluation import judges
+from remembrandt.family.load import load
+from remembrandt.pocket import autoencoder, judging, pictures, recipe
+from remembrandt.pocket.exam import exam
+
+FEW = recipe.Sizes(shards=1, autoencoder=2, whole=1, painter=2, towers=2, readers=2, instances=1, batch=2)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "SHARD", 16)
+        patch.setattr(autoencoder, "NATURAL", 4)
+        folder = tmp_path_factory.mktemp("weights")
+        made = recipe.Work(folder / "work", folder / "pocket", FEW)
+        assert recipe.make(made)
+        yield made
+
+
+def test_what_it_leaves_is_a_family_that_paints(work):
+    family = load(work.out)
+    assert (family.name, family.record.size) == ("pocket", 128) and family.image_encoder is not None
+    [[painted]] = Engine(family).paint([Request("a red dog", steps=1)])
+    assert painted.pixels.shape == (128, 128, 3)
+    assert all(p.stat().st_size <= 15e6 for p in work.out.rglob("*"))
+    assert json.loads((work.out / "feature_extractor" / "preprocessor_config.json").read_text())["remembrandt"] == {
+        "resize": "bicubic", "antialias": False, "align_corners": False, "fit": "squash", "clamp": False,
+    }  # fmt: skip
+
+
+def test_every_word_of_the_world_and_every_syllable_is_one_token(work):
+    from remembrandt.pocket.world.captions import lexicon
+    from remembrandt.pocket.world.vocabulary import SYLLABLES
+
+    tokenizer = load(work.out).tokenizer
+    assert [w for w in [*lexicon(), *SYLLABLES] if len(tokenizer.tokenize(w)) != 1] == []
+    for text in ("zoë 漢字 🐶", "", "A RED DOG", "don't"):
+        ids = tokenizer(text).input_ids
+        assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
+
+
+def test_what_is_finished_is_not_done_again(work, capsys):
+    assert recipe.make(work, ["autoencoder", "painter"])
+    assert "==" not in capsys.readouterr().out
+
+
+def test_minutes_that_are_over_stop_it_whole_and_the_next_call_goes_on(work, tmp_path, capsys):
+    late = replace(work, folder=tmp_path, until=0.0)
+    (tmp_path / "pictures").symlink_to(work / "pictures")
+    assert not recipe.make(late, ["autoencoder"])
+    assert not (tmp_path / "autoencoder" / recipe.RESULT).exists()
+    assert recipe.make(replace(late, until=None), ["autoencoder"])
+    assert (tmp_path / "autoencoder" / recipe.RESULT).exists()
+    assert "vae: from" in capsys.readouterr().out  # it began with what was shipped
+
+
+def test_judges_survive_the_disk_and_read_two_things_apart(work):
+    readers = judges.load(work.out / "judges" / "readers")
+    assert isinstance(readers, judges.Readers)
+    images = np.stack([pictures.picture(pictures.UNSEEN + n) for n in range(3)])
+    [first, *_] = judges.read(readers, images, [["dog", "cat"]] * 3)
+    assert set(first.things) == {"dog", "cat"} and set(first.whole) == {"place", "style", "relation"}
+    assert first.things["dog"]["colour"] in readers.config["attributes"]["colour"]
+
+
+def test_the_examination_can_be_failed_and_passed():
+    """A painter that paints the truth passes with a reader that knows it; one that paints something else fails."""
+    scenes = {n: pictures.scene(n, pairs=0.0, signs=0.0) for n in range(pictures.UNSEEN, pictures.UNSEEN + 8)}
+    truth = judging.readers()
+    from remembrandt.pocket.world.scene import render
+
+    right = exam(lambda prompts, seed: np.stack([render(s) for s in scenes.values()]), truth, singles=8, pairs=0)
+    assert set(right) >= {"category", "colour", "place", "style", "all four", "pattern"}
+    assert right["all four"] < 1  # untrained readers cannot pass anybody
+
+
+def test_a_caption_with_one_fact_changed_is_another_caption():
+    from remembrandt.pocket.towers import captions
+
+    pairs = [captions(n, 0) for n in range(60)]
+    assert sum(right != wrong for right, wrong in pairs) > 40
