@@ -41,7 +41,7 @@ def ours(family: Family, batch: int):
 def theirs(family: Family, batch: int):
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(family.folder).to(family.device)
+    pipeline = StableDiffusionPipeline.from_pretrained(str(family.folder)).to(family.device)
     pipeline.set_progress_bar_config(disable=True)
     size = family.record.size
 
@@ -55,8 +55,9 @@ def theirs(family: Family, batch: int):
             guidance_scale=GUIDANCE,
             generator=noise,
             output_type="np",
+            return_dict=False,
         )
-        return (made.images * 255).round().astype(np.uint8)
+        return (np.asarray(made[0]) * 255).round().astype(np.uint8)
 
     return paint
 

@@ -55,7 +55,7 @@ class Service:
         place = Path(out).expanduser().absolute()
         _writable(place)
         with paths(images) as given:
-            found = photos.inspect(given, size or 128)
+            found = photos.inspect(given, 128 if size is None else size)
             if found.faults:
                 raise Wrong(f"these photos cannot be used: {'; '.join(found.faults)}")
             if size is None:

@@ -74,7 +74,7 @@ def test_every_command_runs(tmp_path):
     if not (POCKET / "weights" / "model_index.json").exists():
         pytest.skip("the embedded model is not in this tree: make weights")
     shutil.copytree(POCKET / "photos", tmp_path / "demo" / "photos")
-    shutil.copytree(POCKET / "weights", tmp_path / "stable-diffusion-v1-5")
+    shutil.copytree(POCKET / "weights", tmp_path / "stable-diffusion-v1-5" / "stable-diffusion-v1-5")
     asked = [[*words[1:], *FEWER.get(words[1], [])] for words in commands()]
     home = {"REMEMBRANDT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(

@@ -180,7 +180,7 @@ class Engine:
     def _finish(self, picture: Picture, latent: Tensor) -> None:
         ticket = picture.ticket
         try:
-            with self._packing(self.family.vae.decoder):
+            with self._packing(self.family.vae.decoder, latent[0, 0].numel()):
                 pixels = self.family.decode(latent)[0]
         except Wrong as fault:
             ticket.error = fault
@@ -223,10 +223,11 @@ class Engine:
 
     def _denoise(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         extra = [row.condition.channels for row in rows if row.condition.channels is not None]
-        unet = self.family.unet
-        with self._packing(unet), wear(unet, [row.outfit for row in rows], self._prepared):
+        unet, x = self.family.unet, torch.cat([row.x for row in rows])
+        worn = wear(unet, [row.outfit for row in rows], self._prepared)
+        with self._packing(unet, x[:, 0].numel()), worn:
             return self.family.denoise(
-                torch.cat([row.x for row in rows]),
+                x,
                 torch.tensor([row.sigma for row in rows]),
                 torch.tensor([row.t for row in rows]),
                 torch.cat([row.condition.tokens for row in rows]),

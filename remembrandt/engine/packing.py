@@ -1,7 +1,8 @@
 """Small networks on a CPU: convolutions whose weights lie ready in oneDNN's own order.
 
-Otherwise oneDNN reorders a weight at every call, which at batch 1 and 16 x 16 latents is a tenth of the pocket's time
-(and a quarter of its decoder's). Big networks gain nothing and would hold their weights twice.
+Otherwise oneDNN reorders a weight at every call, which for one picture of 16 x 16 latents is a tenth of the pocket's
+time (and a quarter of its decoder's). From 8 rows on it costs more than it saves, and big networks would only hold
+their weights twice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 MOST = 32 * 2**20  # weights of a network worth packing
+FEW = 2**9  # places of latents (h * w, over all rows) up to which it is worth it
 
 
 class Packing:
@@ -24,14 +26,14 @@ class Packing:
         self._suited: dict[nn.Module, list[nn.Conv2d]] = {}
 
     @contextmanager
-    def __call__(self, network: nn.Module) -> Iterator[None]:
-        """Inside, the network's convolutions use them. For inference: no gradient flows."""
+    def __call__(self, network: nn.Module, places: int) -> Iterator[None]:
+        """Inside, the network's convolutions use them, at calls of so many places. No gradient flows."""
         if network not in self._suited:
             self._suited[network] = _suited(network)
-        convolutions = self._suited[network]
+        convolutions = self._suited[network] if places <= FEW else []
         try:
             for conv in convolutions:
-                conv._conv_forward = _forward(conv, self._weight(conv))
+                vars(conv)["_conv_forward"] = _forward(conv, self._weight(conv))
             yield
         finally:
             for conv in convolutions:

@@ -54,10 +54,10 @@ def compare(before: Mapping[str, str], after: Mapping[str, str], concepts: int) 
         "mean": kept / concepts if concepts else 1.0,
         "worst": min(older, default=1.0),
         "published": not changed,
-        "measure": "picture hashes",
+        "measure": "picture hashes" if before else "not measured",
         "measured": len(older),
         "carried": concepts - len(older),
-        "base_unchanged": "base" not in changed,
+        "base_unchanged": "base" not in changed if before else None,
     }
     if changed:
         found["why"] = f"pictures changed that this lesson must not touch: {', '.join(changed)}"

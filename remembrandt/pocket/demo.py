@@ -17,7 +17,7 @@ from PIL import Image
 from remembrandt.report import Event, Progress, sheet, silent, write_atomic
 
 NAME, SEED, EACH = "briscoe", 7, 4
-BASE = ("a dog in the snow", "a red house on the beach", "a watercolour painting of a cat")
+BASE = ("a dog", "a painting", "a red house on the beach")
 
 
 class Player(Protocol):
@@ -62,17 +62,18 @@ def run(service: Player, out: Path, progress: Progress = silent) -> dict[str, An
         "sheet": str(out / "sheet.png"),
     }
     rows = [
-        ("shown: five pictures of one dog", opened(out / "photos" / "creature")[:EACH]),
+        ("before: a dog, a painting", [*untaught[BASE[0]], *untaught[BASE[1]]]),
+        ("shown: one dog, five times (four of them here)", opened(out / "photos" / "creature")[:EACH]),
         (f"learned: a {word} dog", alone),
         (f"in new places: {NAME} in the snow, in the forest, in a room", [
             painted(f"{NAME} {where}", 1)[0] for where in ("in the snow", "in the forest", "in a room")
         ] + painted(f"{NAME} in the snow, watercolour painting", 1)),
-        ("shown: five pictures in one style", opened(out / "photos" / "style")[:EACH]),
+        ("shown: one style, five times (four of them here)", opened(out / "photos" / "style")[:EACH]),
         (f"learned: a {brush} painting", painted(f"a {brush} painting")),
         (f"both together: a {brush} painting of {NAME}", painted(f"a {brush} painting of {NAME}")),
         (f"a {word} dog after the second lesson: {'equal to the bit' if kept[0] else 'CHANGED'}", again),
         (f"the base, before and after: {'equal to the bit' if all(kept[1:]) else 'CHANGED'}", [
-            picture for prompt in BASE[:2] for picture in (untaught[prompt][0], now[prompt][0])
+            picture for prompt in (BASE[0], BASE[2]) for picture in (untaught[prompt][0], now[prompt][0])
         ]),
     ]  # fmt: skip
     sheet(rows, f"learned {found['learned']}, forgot {found['forgotten']}").save(out / "sheet.png")

@@ -38,14 +38,15 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
             thing, lost = seen.things[subject.category], STYLES[scene.style].destroys
             right = {
                 "category": subject.category in likely.things,
-                "colour": "colour" in lost or thing["colour"] == subject.colour,
+                "colour": thing["colour"] == subject.colour,
                 "place": seen.whole["place"] == scene.place,
                 "style": seen.whole["style"] == scene.style,
             }
             for name, value in right.items():
                 if name not in lost:
                     note(name, value)
-            note("all four", all(right.values()))
+            if not lost:  # else a colour that nobody can see would count as right
+                note("all four", all(right.values()))
             if "pattern" not in lost:
                 note("pattern", thing["pattern"] == subject.pattern)
     for start in range(0, pairs, part):

@@ -51,5 +51,5 @@ def latest(folder: Path) -> tuple[int, dict[str, dict[str, Tensor]], dict] | Non
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("rb+") as file:  # Windows syncs only what may be written
         os.fsync(file.fileno())

@@ -19,7 +19,7 @@ from torch.nn import Parameter
 from remembrandt.report import Event
 from remembrandt.training import checkpoint
 
-OPTIMIZER = ("exp_avg", "exp_avg_sq")
+OPTIMIZER = ("step", "exp_avg", "exp_avg_sq")  # of each parameter: one without a gradient does not count the step
 
 
 class Diverged(RuntimeError):
@@ -149,10 +149,11 @@ def _resume(folder: Path | None, parameters, average, optimizer) -> int:
         return 0
     step, groups, _ = found
     with torch.no_grad():
+        moments = groups["optimizer"]
         for name, p in parameters.items():
             p.copy_(groups["parameters"][name])
-            state = {kind: groups["optimizer"][f"{kind}.{name}"].to(p.device) for kind in OPTIMIZER}
-            optimizer.state[p] = {"step": torch.tensor(float(step)), **state}
+            if f"step.{name}" in moments:
+                optimizer.state[p] = {kind: moments[f"{kind}.{name}"].to(p.device) for kind in OPTIMIZER}
         for name, a in average.items():
             a.copy_(groups["average"][name])
     return step

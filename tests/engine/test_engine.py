@@ -226,3 +226,22 @@ def test_what_cannot_be_painted_is_one_line(tiny, wrong):
     with pytest.raises(Wrong) as fault:
         Engine(tiny).submit(Request("a dog", **wrong))
     assert "\n" not in str(fault.value)
+
+
+def test_packed_weights_follow_the_network(tiny):
+    """One picture takes the packed way: it paints what the plain way paints, also after a change."""
+    family = replace(tiny, unet=copy.deepcopy(tiny.unet))
+    engine, request = Engine(family), Request("a red dog", seed=1, steps=3)
+
+    def apart() -> float:
+        [[packed]] = engine.paint([request])
+        [[plain], _] = engine.paint([request, replace(request, n=3)])
+        return np.abs(packed.pixels.astype(float) - plain.pixels).mean()
+
+    before = engine.paint([request])[0][0].pixels
+    assert apart() <= 0.1
+    with torch.no_grad():
+        family.unet.conv_out.weight.mul_(0.5)
+    assert apart() <= 0.1
+    assert not np.array_equal(before, engine.paint([request])[0][0].pixels)
+    assert not any("_conv_forward" in vars(m) for m in family.unet.modules())

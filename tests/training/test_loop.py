@@ -1,0 +1,54 @@
+"""The loop: resume to the bit, also of parameters that not every step moves; stops that lose nothing."""
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from remembrandt.training.loop import Diverged, Plan, fit
+
+PLAN = Plan(steps=9, learning_rate=0.05, warmup=2, decay="cosine", ema=0.9, checkpoint_every=4)
+
+
+def problem():
+    """`always` moves at each step, `rarely` at every third, `never` at none."""
+    parts = {name: Parameter(torch.linspace(-1, 1, 5)) for name in ("always", "rarely", "never")}
+
+    def loss(step: int) -> torch.Tensor:
+        noise = torch.randn(5, generator=torch.Generator().manual_seed(step))
+        value = (parts["always"] - noise).square().sum()
+        return value + (parts["rarely"] * noise).sum() if step % 3 == 1 else value
+
+    return parts, loss
+
+
+def stop_at(step: int):
+    def progress(event):
+        if event.step == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 6])
+def test_resumed_equals_uninterrupted(tmp_path, cut):
+    whole, loss = problem()
+    fit(loss, whole, PLAN)
+    first, loss = problem()
+    with pytest.raises(KeyboardInterrupt):
+        fit(loss, first, PLAN, folder=tmp_path, progress=stop_at(cut))
+    second, loss = problem()
+    outcome = fit(loss, second, PLAN, folder=tmp_path)
+    assert outcome.finished and len(outcome.losses) == 9 - cut
+    assert all(torch.equal(whole[name], second[name]) for name in whole)
+
+
+def test_minutes_stop_it_whole(tmp_path):
+    parts, loss = problem()
+    outcome = fit(loss, parts, Plan(**{**PLAN.__dict__, "minutes": 0.0}), folder=tmp_path)
+    assert (outcome.step, outcome.finished) == (0, False)
+
+
+def test_a_loss_that_is_no_number_is_told():
+    parts, _ = problem()
+    with pytest.raises(Diverged, match="at step 0"):
+        fit(lambda step: parts["always"].sum() * float("nan"), parts, PLAN)
