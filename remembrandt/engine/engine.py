@@ -18,7 +18,7 @@ from remembrandt.adapters.wear import Outfit, wear
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import Walk
-from remembrandt.engine.packing import Packing
+from remembrandt.engine.lean import Lean
 from remembrandt.engine.request import Request, settled
 from remembrandt.engine.texts import Texts
 from remembrandt.family.family import Family
@@ -125,7 +125,7 @@ class Engine:
         self._live: list[Picture] = []
         self._say = Texts(family)
         self._prepared: dict = {}
-        self._packing = Packing()
+        self._lean = Lean()
 
     def paint(self, requests: Iterable[Request], progress: Progress = silent) -> list[list[Painted]]:
         """The pictures of all requests, painted together. Progress counts model calls."""
@@ -180,7 +180,7 @@ class Engine:
     def _finish(self, picture: Picture, latent: Tensor) -> None:
         ticket = picture.ticket
         try:
-            with self._packing(self.family.vae.decoder, latent[0, 0].numel()):
+            with self._lean(self.family.vae.decoder, latent[0, 0].numel()):
                 pixels = self.family.decode(latent)[0]
         except Wrong as fault:
             ticket.error = fault
@@ -225,7 +225,7 @@ class Engine:
         extra = [row.condition.channels for row in rows if row.condition.channels is not None]
         unet, x = self.family.unet, torch.cat([row.x for row in rows])
         worn = wear(unet, [row.outfit for row in rows], self._prepared)
-        with self._packing(unet, x[:, 0].numel()), worn:
+        with self._lean(unet, x[:, 0].numel()), worn:
             return self.family.denoise(
                 x,
                 torch.tensor([row.sigma for row in rows]),
