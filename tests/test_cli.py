@@ -152,7 +152,9 @@ def test_a_wrong_lesson_leaves_nothing(words, shots, tiny_folder, tmp_path):
     ("words", "expected"),
     [
         (["--name", "briscoe"], "another concept"),
-        (["--identifier", "briscoe"], "before"),
+        (["--identifier", "briscoe"], "a name or a category"),
+        (["--category", "corgi", "--name", "corgi"], "is a category"),
+        (["--category", "corgi", "--identifier", "corgi"], "a name or a category"),
         (["--scope", "private_meta", "--base", "pocket"], "stands on tiny"),
         (["--scope", "meta"], "scope"),
     ],

@@ -9,11 +9,13 @@ order; from 8 rows on that costs more than it saves, and big networks would only
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+Forward = Callable[..., Tensor]
 
 MOST = 32 * 2**20  # weights of a network worth packing
 FEW = 2**9  # places of latents (h * w, over all rows) up to which it is worth it
@@ -23,21 +25,23 @@ class Lean:
     """Shorter ways through networks. Weights are packed at first use, and again when they have changed since."""
 
     def __init__(self):
-        self._packed: dict[nn.Conv2d, tuple[tuple, Tensor]] = {}
-        self._known: dict[nn.Module, tuple[list[nn.Module], list[nn.Conv2d]]] = {}
+        self._attentions: dict[nn.Module, dict[nn.Module, Forward]] = {}
+        self._convolutions: dict[nn.Module, list[nn.Conv2d]] = {}
+        self._packed: dict[nn.Conv2d, tuple[tuple, Forward]] = {}
 
     @contextmanager
     def __call__(self, network: nn.Module, places: int) -> Iterator[None]:
         """Inside, calls of so many places take them. For inference: no gradient flows."""
-        if network not in self._known:
-            self._known[network] = _attentions(network), _convolutions(network)
-        attentions, convolutions = self._known[network]
-        few = convolutions if places <= FEW else []
+        if network not in self._attentions:
+            self._attentions[network] = {m: _attend(m) for m in network.modules() if _attention(m)}
+            self._convolutions[network] = _convolutions(network)
+        attentions = self._attentions[network]
+        few = self._convolutions[network] if places <= FEW else []
         try:
-            for attention in attentions:
-                vars(attention)["forward"] = _attend(attention)
+            for attention, forward in attentions.items():
+                vars(attention)["forward"] = forward
             for convolution in few:
-                vars(convolution)["_conv_forward"] = _convolve(convolution, self._weight(convolution))
+                vars(convolution)["_conv_forward"] = self._convolve(convolution)
             yield
         finally:
             for attention in attentions:
@@ -45,34 +49,33 @@ class Lean:
             for convolution in few:
                 vars(convolution).pop("_conv_forward", None)
 
-    def _weight(self, convolution: nn.Conv2d) -> Tensor:
-        c, weight = convolution, convolution.weight.detach()
-        state = (weight.data_ptr(), c.weight._version, weight.dtype)
-        known, packed = self._packed.get(c, (None, weight))
-        if known != state:
-            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, c.padding, c.stride, c.dilation)
-            self._packed[c] = state, packed
-        return packed
+    def _convolve(self, convolution: nn.Conv2d) -> Forward:
+        weight = convolution.weight
+        state = (weight.data_ptr(), weight._version, weight.dtype)
+        if convolution not in self._packed or self._packed[convolution][0] != state:
+            self._packed[convolution] = state, _convolve(convolution)
+        return self._packed[convolution][1]
 
 
-def _attend(attention):
+def _attention(module: nn.Module) -> bool:
+    return hasattr(module, "processor") and hasattr(module, "to_q")
+
+
+def _attend(attention) -> Forward:
     def forward(hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None) -> Tensor:
         return attention.processor(attention, hidden_states, encoder_hidden_states, attention_mask, temb)
 
     return forward
 
 
-def _convolve(c: nn.Conv2d, packed: Tensor):
+def _convolve(c: nn.Conv2d) -> Forward:
+    packed = torch.ops.mkldnn._reorder_convolution_weight(c.weight.detach(), c.padding, c.stride, c.dilation)
     how = (list(c.padding), list(c.stride), list(c.dilation), c.groups, "none", [], "")
 
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return torch.ops.mkldnn._convolution_pointwise(x, packed, bias, *how)
 
     return forward
-
-
-def _attentions(network: nn.Module) -> list[nn.Module]:
-    return [m for m in network.modules() if hasattr(m, "processor") and hasattr(m, "to_q")]
 
 
 def _convolutions(network: nn.Module) -> list[nn.Conv2d]:

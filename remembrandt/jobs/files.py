@@ -131,6 +131,8 @@ def copy_family(source: Path, target: Path) -> None:
         else:
             draft.mkdir(parents=True)
             shutil.copyfile(source, draft / source.name)
+            if (source.parent / "tokenizer").is_dir():  # published checkpoints hold none of their own
+                shutil.copytree(source.parent / "tokenizer", draft / "tokenizer")
         os.replace(draft, target)
     except OSError:
         if not target.is_dir():  # else another process was faster

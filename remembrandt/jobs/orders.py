@@ -205,6 +205,8 @@ def _composer(
 ) -> Callable[[set[str]], tuple[str, Document]]:
     tokenizer, key = family.tokenizer, new_id()
     names = {c.name for c in older if c.name}
+    # A category calls its concepts up beside their identifiers: as a name it would call up this one too.
+    names |= {word for c in (*(o.category for o in older), category) for word in c.lower().split()}
 
     def compose(used: set[str]) -> tuple[str, Document]:
         if wish.identifier is None:

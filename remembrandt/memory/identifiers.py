@@ -52,10 +52,12 @@ def check(word: str, tokenizer, used: Collection[str], names: Collection[str] = 
         raise Wrong(
             f"identifier {word!r} must be 2 to 16 letters and digits, a letter first: {instead}"
         )
-    if word in used or word in names:
+    if word in used:
         raise Wrong(f"identifier {word!r} was handed out in this model before: {instead}")
     if word in vocabulary(tokenizer) and re.search("[aeiouy]", word):
         raise Wrong(f"identifier {word!r} is a word that the base knows already: {instead}")
+    if word in names:
+        raise Wrong(f"identifier {word!r} is a name or a category in this model: {instead}")
     return word
 
 
@@ -70,7 +72,7 @@ def check_name(name: str, tokenizer, taken: Collection[str]) -> str:
         return word not in known and word not in taken
 
     if not free(name):
-        why = "belongs to another concept" if name in taken else "is a word that the base knows"
+        why = "belongs to another concept or is a category" if name in taken else "is a word that the base knows"
         raise Wrong(f"name {name!r} {why}: take for example {_near(name, free)!r}")
     return name
 
