@@ -21,6 +21,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from remembrandt import __version__
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
@@ -86,11 +87,11 @@ def measured(family: Family, batch: int, rounds: int) -> dict:
 def surroundings(family: Family) -> dict:
     """All that the figures depend on and the code does not say."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    packages = ("torch", "diffusers", "transformers", "remembrandt")
+    packages = {p: version(p) for p in ("torch", "diffusers", "transformers")}
     cuda = family.device.type == "cuda"
     return {
         "commit": git.stdout.strip() or None,
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
+        "versions": {"python": platform.python_version(), "remembrandt": __version__, **packages},
         "hardware": {
             "device": torch.cuda.get_device_name() if cuda else _processor(),
             "cores": os.cpu_count(),
@@ -98,13 +99,6 @@ def surroundings(family: Family) -> dict:
             "load": round(os.getloadavg()[0], 2),
         },
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except ImportError:
-        return None
 
 
 def _processor() -> str:

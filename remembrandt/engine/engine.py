@@ -180,8 +180,7 @@ class Engine:
     def _finish(self, picture: Picture, latent: Tensor) -> None:
         ticket = picture.ticket
         try:
-            with self._lean(self.family.vae.decoder, latent[0, 0].numel()):
-                pixels = self.family.decode(latent)[0]
+            pixels = self.family.decode(latent)[0]
         except Wrong as fault:
             ticket.error = fault
             self.cancel(ticket)

@@ -2,8 +2,8 @@
 
 diffusers' attention looks at its processor's signature at every call, to warn of arguments that we never give: a
 twentieth of the pocket's time. And oneDNN reorders a convolution's weight at every call, which for one picture of
-16 x 16 latents is another twentieth (of the decoder a quarter), so that small networks keep their weights ready in its
-order; from 8 rows on that costs more than it saves, and big networks would only hold their weights twice.
+16 x 16 latents is another twentieth, so that small networks keep their weights ready in its order; from 8 rows on that
+costs more than it saves, and big networks would only hold their weights twice.
 """
 
 from __future__ import annotations
