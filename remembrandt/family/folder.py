@@ -133,7 +133,7 @@ def _write(family: Family, folder: Path, limit: int) -> None:
     if family.folder is not None:
         for kept in KEPT:
             _copy(family.folder / kept, folder / kept)
-    _dump(folder / "model_index.json", _index((folder / "feature_extractor").is_dir()))
+    _dump(folder / "model_index.json", index((folder / "feature_extractor").is_dir()))
 
 
 def _tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
@@ -151,7 +151,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _index(extractor: bool) -> dict[str, Any]:
+def index(extractor: bool) -> dict[str, Any]:
     """The image encoder is ours to use: the pipeline takes one only for IP-adapters."""
     return {
         "_class_name": "StableDiffusionPipeline",

@@ -28,16 +28,12 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
         numbers = range(pictures.UNSEEN + start, pictures.UNSEEN + min(start + part, singles))
         scenes = [pictures.scene(n, pairs=0.0, signs=0.0) for n in numbers]
         images = paint([canonical(s) for s in scenes], start)
-        for scene, seen, likely in zip(
-            scenes,
-            read(readers, images, [[s.subjects[0].category] for s in scenes]),
-            read(readers, images),
-            strict=True,
-        ):
+        asked = [[s.subjects[0].category] for s in scenes]
+        for scene, seen in zip(scenes, read(readers, images, asked), strict=True):
             subject = scene.subjects[0]
             thing, lost = seen.things[subject.category], STYLES[scene.style].destroys
             right = {
-                "category": subject.category in likely.things,
+                "category": thing["present"] == "True",
                 "colour": thing["colour"] == subject.colour,
                 "place": seen.whole["place"] == scene.place,
                 "style": seen.whole["style"] == scene.style,

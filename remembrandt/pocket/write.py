@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
+from remembrandt.family.folder import index
 from remembrandt.pocket import networks
 
 SHARD = "12MB"
@@ -41,21 +42,7 @@ def write(
     for name, source in judges.items():
         shutil.copytree(source, part / "judges" / name)
     _dump(part / "remembrandt.json", RECORD | {"revision": revision})
-    _dump(
-        part / "model_index.json",
-        {
-            "_class_name": "StableDiffusionPipeline",
-            "feature_extractor": ["transformers", "CLIPImageProcessor"],
-            "image_encoder": [None, None],
-            "requires_safety_checker": False,
-            "safety_checker": [None, None],
-            "scheduler": ["diffusers", "DDIMScheduler"],
-            "text_encoder": ["transformers", "CLIPTextModel"],
-            "tokenizer": ["transformers", "CLIPTokenizer"],
-            "unet": ["diffusers", "UNet2DConditionModel"],
-            "vae": ["diffusers", "AutoencoderKL"],
-        },
-    )
+    _dump(part / "model_index.json", index(extractor=True))
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
