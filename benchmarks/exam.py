@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.painting import surroundings
+from benchmarks.painting import computing
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import judges
@@ -75,7 +75,7 @@ def main() -> None:
             "sampler": family.record.sampler,
         },
         "seconds": round(time.perf_counter() - began),
-        **surroundings(family),
+        **computing(family),
     }
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     compared(family).save(asked.out.with_suffix(".png"))

@@ -12,15 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from benchmarks import surroundings
 
 SEED = 0
 LIMITS = {"paint": 6.0, "teach": 14.0}  # GB of 10^9 bytes
@@ -111,24 +110,6 @@ def measured(step: str, folder: Path) -> dict:
     return found
 
 
-def surroundings() -> dict:
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    packages = ("torch", "diffusers", "transformers", "remembrandt")
-    return {
-        "seed": SEED,
-        "commit": git.stdout.strip() if git.returncode == 0 else None,
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
@@ -140,7 +121,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = asked.folder or Path(place) / "sd1"
         steps = {s: measured(s, folder) for s in STEPS if s != "make" or asked.folder is None}
-    found = {"weights": "random" if asked.folder is None else str(asked.folder), "steps": steps, **surroundings()}
+    found = {
+        "weights": "random" if asked.folder is None else str(asked.folder),
+        "steps": steps,
+        "seed": SEED,
+        **surroundings(),
+    }
     asked.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(steps, indent=1))
 

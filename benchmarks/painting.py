@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 
-from remembrandt import __version__
+from benchmarks import surroundings
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
@@ -84,29 +80,10 @@ def measured(family: Family, batch: int, rounds: int) -> dict:
     }
 
 
-def surroundings(family: Family) -> dict:
-    """All that the figures depend on and the code does not say."""
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    packages = {p: version(p) for p in ("torch", "diffusers", "transformers")}
-    cuda = family.device.type == "cuda"
-    return {
-        "commit": git.stdout.strip() or None,
-        "versions": {"python": platform.python_version(), "remembrandt": __version__, **packages},
-        "hardware": {
-            "device": torch.cuda.get_device_name() if cuda else _processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load": round(os.getloadavg()[0], 2),
-        },
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+def computing(family: Family) -> dict:
+    """The hardware that the family computes on, and how."""
+    name = {"device": torch.cuda.get_device_name()} if family.device.type == "cuda" else {}
+    return surroundings(**name, threads=torch.get_num_threads())
 
 
 def main() -> None:
@@ -127,7 +104,7 @@ def main() -> None:
         "guidance": GUIDANCE,
         "sampler": "ddim",
         "batches": [measured(family, batch, asked.rounds) for batch in BATCHES],
-        **surroundings(family),
+        **computing(family),
     }
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["batches"], indent=1))

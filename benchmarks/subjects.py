@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.painting import surroundings
+from benchmarks.painting import computing
 from remembrandt.report import sheet, write_atomic
 from remembrandt.studio import Studio
 
@@ -78,7 +78,7 @@ def main() -> None:
         "of": EACH * len(names),
         "nearest_photo_distance": round(float(np.median(apart)), 3),
         "seconds_a_subject": [seconds for *_, seconds in taught],
-        **surroundings(studio.service._family("pocket")),
+        **computing(studio.service._family("pocket")),
     }
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     sheet(lines, "A photo, then the lesson: alone and on the beach", cell=128).save(asked.out.with_suffix(".png"))
