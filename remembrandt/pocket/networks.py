@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import (
     CLIPImageProcessor,
@@ -49,7 +50,7 @@ def tokenizer(words: Iterable[str], folder: Path) -> CLIPTokenizer:
 
 
 def text_tower(tokens: CLIPTokenizer) -> CLIPTextModelWithProjection:
-    return CLIPTextModelWithProjection(
+    tower = CLIPTextModelWithProjection(
         CLIPTextConfig(
             vocab_size=len(tokens),
             hidden_size=WIDTH,
@@ -60,6 +61,9 @@ def text_tower(tokens: CLIPTokenizer) -> CLIPTextModelWithProjection:
             **{end: getattr(tokens, end) for end in ("bos_token_id", "eos_token_id", "pad_token_id")},
         )
     )
+    # CLIP's 0.02 is drowned by the layers above it: states then hardly differ between captions.
+    torch.nn.init.normal_(tower.text_model.embeddings.token_embedding.weight, std=0.5)
+    return tower
 
 
 def image_tower() -> CLIPVisionModelWithProjection:

@@ -14,6 +14,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 from remembrandt.diffusion.parametrisation import add_noise, target
 from remembrandt.diffusion.schedule import Schedule
 from remembrandt.pocket import pictures
+from remembrandt.training.attention import plain_attention
 
 EMPTY = 0.1  # share of captions that are dropped
 
@@ -75,7 +76,7 @@ def loss(
     noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32)).to(clean.device)
     alpha_bar = schedule.alphas_cumprod.to(clean)[t][:, None, None, None]
     ids = tokens(said, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(clean.device)
-    with torch.autocast(clean.device.type, torch.bfloat16):
+    with plain_attention(unet), torch.autocast(clean.device.type, torch.bfloat16):
         states = text.text_model(ids).last_hidden_state
         out = unet(add_noise(clean, noise, alpha_bar), t, states).sample.float()
     snr = (alpha_bar / (1 - alpha_bar)).flatten()

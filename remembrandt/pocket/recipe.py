@@ -136,37 +136,22 @@ def make_autoencoder(work: Work) -> None:
         pixels = (small if crop == 64 else large)(step, crop)
         return autoencoder.loss(net, pixels, torch.Generator().manual_seed(step))
 
-    train(work, "autoencoder", {"vae": net}, loss, Plan(s.autoencoder, 1e-3, warmup=100, decay="cosine", ema=0.998))
+    rate = 1e-3 if work.afresh or not work.out.exists() else 4e-4  # what has learned much is easily shaken
+    train(work, "autoencoder", {"vae": net}, loss, Plan(s.autoencoder, rate, warmup=100, decay="cosine", ema=0.998))
     scale = 1 / float(np.std(paint.latents(net, work / "pictures", 0)[:, :4].astype(np.float32)))
     (work / "pictures" / "latents-0000.npy").unlink()  # it was made to learn the scale, hence without it
     net.register_to_config(scaling_factor=round(scale, 5))
     net.save_pretrained(work / "autoencoder" / RESULT)
 
 
-def make_painter(work: Work) -> None:
-    """The UNet and the text tower together: what a word means is what it does to a picture."""
+def make_towers(work: Work) -> None:
+    """Tokenizer, text tower, image tower and both projections."""
     from remembrandt.pocket.world.captions import lexicon
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
-    tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "painter" / "tokenizer")
-    s, schedule = work.sizes, scaled_linear()
-    unet = begun(work, "unet", networks.painter())
+    tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / "tokenizer")
     text = begun(work, "text_encoder", networks.text_tower(tokens), "text_model.")
-    make = paint.batches(partial(paint.latents, autoencoder_of(work), work / "pictures"), range(s.shards), s.batch, 4)
-    train(
-        work, "painter", {"unet": unet, "text": text.text_model},
-        lambda step: paint.loss(unet, text, tokens, schedule, make(step), (8, step)),
-        Plan(s.painter, 4e-4, warmup=300, decay="cosine", weight_decay=0.01, ema=0.999),
-    )  # fmt: skip
-    unet.save_pretrained(work / "painter" / RESULT / "unet")
-    text.save_pretrained(work / "painter" / RESULT / "text")
-
-
-def make_towers(work: Work) -> None:
-    """The image tower and both projections, the text tower locked."""
-    tokens, text = text_of(work)
     image, logit = begun(work, "image_encoder", networks.image_tower()), nn.Module()
-    text.text_projection.requires_grad_(True)
     scale = logit.scale = nn.Parameter(torch.tensor(2.66))
     make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
     train(
@@ -178,18 +163,32 @@ def make_towers(work: Work) -> None:
     image.save_pretrained(work / "towers" / RESULT / "image")
 
 
+def make_painter(work: Work) -> None:
+    """The UNet, on cached latents and the frozen text tower's states."""
+    tokens, text = text_of(work)
+    s, schedule, unet = work.sizes, scaled_linear(), begun(work, "unet", networks.painter())
+    text.to(work.device)
+    make = paint.batches(partial(paint.latents, autoencoder_of(work), work / "pictures"), range(s.shards), s.batch, 4)
+    train(
+        work, "painter", {"unet": unet},
+        lambda step: paint.loss(unet, text, tokens, schedule, make(step), (8, step)),
+        Plan(s.painter, 4e-4, warmup=300, decay="cosine", weight_decay=0.01, ema=0.999),
+    )  # fmt: skip
+    unet.save_pretrained(work / "painter" / RESULT)
+
+
 def autoencoder_of(work: Work):
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(work / "autoencoder" / RESULT).eval().requires_grad_(False)
 
 
-def text_of(work: Work, stage: str = "painter"):
-    """Tokenizer and text tower, locked, as `stage` left them."""
+def text_of(work: Work):
+    """Tokenizer and text tower, locked."""
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
-    tokens = CLIPTokenizer.from_pretrained(work / "painter" / "tokenizer")
-    text = CLIPTextModelWithProjection.from_pretrained(work / stage / RESULT / "text")
+    tokens = CLIPTokenizer.from_pretrained(work / "towers" / "tokenizer")
+    text = CLIPTextModelWithProjection.from_pretrained(work / "towers" / RESULT / "text")
     return tokens, text.eval().requires_grad_(False)
 
 
@@ -225,12 +224,12 @@ def write_family(work: Work) -> None:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPVisionModelWithProjection
 
-    tokens, text = text_of(work, "towers")
+    tokens, text = text_of(work)
     write(
         work.out, 1, tokens, text,
         CLIPVisionModelWithProjection.from_pretrained(work / "towers" / RESULT / "image"),
         autoencoder_of(work),
-        UNet2DConditionModel.from_pretrained(work / "painter" / RESULT / "unet"),
+        UNet2DConditionModel.from_pretrained(work / "painter" / RESULT),
         {name: work / name / RESULT for name in ("readers", "instances")},
     )  # fmt: skip
 
@@ -238,8 +237,8 @@ def write_family(work: Work) -> None:
 STAGES: dict[str, Callable[[Work], None]] = {
     "render": render,
     "autoencoder": make_autoencoder,
-    "painter": make_painter,
     "towers": make_towers,
+    "painter": make_painter,
     "readers": make_readers,
     "instances": make_instances,
     "write": write_family,

@@ -1,8 +1,7 @@
-"""The pocket's CLIP: an image tower that learns, by contrast, to say what the text tower already understands.
+"""The pocket's CLIP: a text and an image tower, trained by contrast before the painter and frozen for it.
 
-The text tower is trained with the painter, so that every word's state holds what a picture of it needs; here it is
-locked and only its projection moves (Zhai et al. 2022, "LiT"). Captions with one fact changed are extra wrong answers
-(else nothing asks which colour belongs to which thing).
+Captions with one fact changed are extra wrong answers (else nothing asks which colour belongs to which thing). The
+painter reads the state of every word, contrast trains only the last one; so each state must also foretell the next word.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionM
 from remembrandt.pocket import pictures
 from remembrandt.pocket.networks import EYE
 
+WORD_SCALE = 0.1  # states and word vectors are both of deviation near 1; their product is to begin near 0
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -68,18 +68,24 @@ def loss(
     tokens: CLIPTokenizer,
     batch: tuple[Tensor, list[str], list[str]],
 ) -> Tensor:
-    """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions (Radford et al. 2021, figure 3)."""
+    """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions (Radford et al. 2021, figure 3), and
+    next-word prediction with the token embeddings as the way out (Press and Wolf 2017)."""
     seen, right, wrong = batch[0].to(image.device), *batch[1:]
-    coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt")
+    coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt").to(seen.device)
     with torch.autocast(seen.device.type, torch.bfloat16):
-        said = text(coded.input_ids.to(seen.device)).text_embeds
+        out = text(coded.input_ids)
         shown = image(seen).image_embeds
+        words = text.text_model.embeddings.token_embedding.weight
+        foretold = F.linear(out.last_hidden_state[:, :-1], words) * WORD_SCALE
+    said = out.text_embeds
+    following = coded.input_ids[:, 1:].masked_fill(coded.attention_mask[:, 1:] == 0, -100)
+    language = F.cross_entropy(foretold.float().flatten(0, 1), following.flatten())
     match = scale.exp().clamp(max=100) * F.normalize(shown.float(), dim=-1) @ F.normalize(said.float(), dim=-1).T
     same = torch.tensor([[r == w for w in right + wrong] for r in right], device=seen.device)
     truth = torch.arange(len(right), device=seen.device)
     same[truth, truth] = False
     match = match.masked_fill(same, -1e4)
-    return F.cross_entropy(match, truth) + F.cross_entropy(match[:, : len(right)].T, truth)
+    return F.cross_entropy(match, truth) + F.cross_entropy(match[:, : len(right)].T, truth) + 0.5 * language
 
 
 def batches(shard: Callable[[int], np.ndarray], shards: int, batch: int, seed: int):

@@ -15,6 +15,7 @@ from remembrandt.adapters.adapter import Adapter
 from remembrandt.conditions import text
 from remembrandt.diffusion import parametrisation
 from remembrandt.family.family import Family
+from remembrandt.training.attention import plain_attention
 from remembrandt.training.examples import Example, draw
 from remembrandt.training.loop import Plan
 
@@ -111,7 +112,7 @@ def denoising(
         bar = bars[times].float().view(-1, 1, 1, 1).to(family.device)
         x0, eps = drawn.latents.to(family.device), drawn.noise.to(family.device)
         noisy = parametrisation.add_noise(x0, eps, bar)
-        with computing(family):
+        with computing(family), plain_attention(family.unet):
             kind = next(family.unet.parameters()).dtype
             steered = tokens(drawn.prompts).to(kind)
             out = family.unet(
