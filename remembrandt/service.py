@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -363,15 +364,17 @@ class Service:
 
     def _enter(self, order) -> str:
         """Write the job's files, then queue it; the row comes last, so that it is whole."""
-        fresh, key = not self.settings.home.exists(), new_id()
-        files = Files(self._home, key, self._load)
+        files = Files(self._home, key := new_id(), self._load)
         try:
             files.give(order.squares)
             files.give(order.class_squares, "class")
             store = self._store(create=True)
             job = store.enter(key, "finetune", order.model, order.compose, alive)
         except BaseException:
-            shutil.rmtree(self.settings.home if fresh else files.folder, ignore_errors=True)
+            shutil.rmtree(files.folder, ignore_errors=True)
+            for place in (files.folder.parent, self.settings.home):  # only while nobody else has begun there
+                with suppress(OSError):
+                    place.rmdir()
             raise
         write_atomic(files.folder / "request.json", json.dumps(job.request, indent=1))
         return key

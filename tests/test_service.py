@@ -233,6 +233,39 @@ def test_a_lesson_that_diverges_is_not_published(copied, shots):
     assert on(copied).model() == before
 
 
+def test_a_lesson_whose_last_step_diverges_is_not_published(copied, shots):
+    """No loss sees what the last step did."""
+    service = on(copied)
+
+    def spoil(event):
+        if event.stage == "teaching" and event.step == 2:
+            family = next(iter(service._loaded.values()))
+            family.unet.conv_out.register_full_backward_hook(lambda module, into, out: (into[0] * float("nan"),))
+
+    refused = service.finetune(shots, "bird", steps=3, options=SHORT, progress=spoil)
+    assert refused["retention"]["published"] is False and "weights" in refused["retention"]["why"]
+    assert refused["steps"] == 3 and service.jobs()[-1]["state"] == "failed"
+
+
+def test_a_first_lesson_that_cannot_be_entered_leaves_its_neighbour(shots, tiny_folder, tmp_path, monkeypatch):
+    """Two lessons begin in one new home; what the one leaves when it fails is the other's."""
+    home, enter = tmp_path / "home", Store.enter
+
+    def fail(self, *rest):
+        raise OSError("the disk is full")
+
+    def overtaken(self, *rest):
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "enter", fail)
+            with pytest.raises(OSError, match="full"):
+                on(home).finetune(shots, "dog", base=str(tiny_folder), **LESSON)
+        return enter(self, *rest)
+
+    monkeypatch.setattr(Store, "enter", overtaken)
+    assert on(home).finetune(shots, "dog", base=str(tiny_folder), **LESSON)["version"] == 1
+    assert len(list((home / "jobs").iterdir())) == 1
+
+
 def test_only_one_lesson_at_a_time(copied, shots):
     service = on(copied)
     second = []

@@ -43,7 +43,7 @@ class Runner:
             return PUBLISH[job.kind](self.store, job, files, found)
         except Diverged as fault:
             why = {"published": False, "why": str(fault), "mean": 1.0, "worst": 1.0}
-            found = {"steps": job.step, "seconds": time.time() - (job.started or 0)}
+            found = {"steps": fault.step, "seconds": time.time() - (job.started or 0)}
             return _refuse(self.store, job, {**found, "retention": why})
         except Taken:
             raise

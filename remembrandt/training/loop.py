@@ -10,7 +10,9 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +23,15 @@ from remembrandt.training import checkpoint
 
 OPTIMIZER = ("step", "exp_avg", "exp_avg_sq")  # of each parameter: one without a gradient does not count the step
 
+LIBRARIES = ("torch", "diffusers", "transformers")
+
 
 class Diverged(RuntimeError):
-    """The loss is no longer a number: the lesson ran and must not be published."""
+    """Something is no longer a number after `step` steps: the lesson ran and must not be published."""
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(f"{what} at step {step}; a lower learning rate would help")
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,8 @@ def fit(
     """Minimise `loss(step)` over `parameters` by AdamW, from the newest checkpoint under `folder` if there is one.
 
     `scale(name)` multiplies the learning rate of a parameter; `every[n](step)` is called after each n-th step.
-    Whatever `progress` raises (a cancel) leaves a checkpoint behind. Raises `Diverged` at a loss that is not finite.
+    Whatever `progress` raises (a cancel) leaves a checkpoint behind. Raises `Diverged` at a loss, or in the end at a
+    parameter, that is not finite. What differs from the checkpoint's surroundings is told, not refused.
     """
     from accelerate import Accelerator  # a second of import that only training should pay
 
@@ -84,8 +93,10 @@ def fit(
         groups, lr=plan.learning_rate, betas=(0.9, plan.beta2), weight_decay=plan.weight_decay, fused=True
     )
     average = {n: p.detach().clone() for n, p in parameters.items()} if plan.ema else {}
-    first = _resume(folder, parameters, average, optimizer)
+    first, strange = _resume(folder, parameters, average, optimizer, plan)
     step, losses, began, saved = first, [], time.monotonic(), first
+    if strange:
+        progress(Event(stage, step, plan.steps, message=f"not as at the last checkpoint: {strange}"))
 
     def keep() -> None:
         nonlocal saved
@@ -107,7 +118,7 @@ def fit(
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), plan.clip)
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
-                raise Diverged(f"the loss became {losses[-1]} at step {step}; a lower learning rate would help")
+                raise Diverged(f"the loss became {losses[-1]}", step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average:
@@ -128,6 +139,8 @@ def fit(
         raise
     if step < plan.steps:
         keep()
+    elif not all(torch.isfinite(p).all() for p in parameters.values()):  # which no loss has seen
+        raise Diverged("the weights became infinite or no number", step)
     return Outcome(step, step >= plan.steps, average, losses)
 
 
@@ -139,15 +152,32 @@ def _save(folder: Path, step: int, parameters, average, optimizer, plan: Plan) -
         if p in optimizer.state
     }
     groups = {"parameters": dict(parameters), "optimizer": moments} | ({"average": average} if average else {})
-    facts = {"plan": asdict(plan), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    checkpoint.save(folder, step, groups, facts)
+    checkpoint.save(folder, step, groups, _surroundings(parameters, plan))
 
 
-def _resume(folder: Path | None, parameters, average, optimizer) -> int:
+def _surroundings(parameters: Mapping[str, Parameter], plan: Plan) -> dict[str, Any]:
+    """What a step's last bits depend on, beside parameters, seed and step."""
+    some = next(iter(parameters.values()))
+    return {
+        "plan": asdict(plan),
+        "threads": torch.get_num_threads(),
+        "device": some.device.type,
+        "dtype": str(some.dtype).removeprefix("torch."),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def _resume(folder: Path | None, parameters, average, optimizer, plan: Plan) -> tuple[int, str]:
+    """The step of the newest checkpoint, and what has changed since: from there on bits may differ."""
     found = checkpoint.latest(folder) if folder else None
     if found is None:
-        return 0
-    step, groups, _ = found
+        return 0, ""
+    step, groups, then = found
+    now = _surroundings(parameters, plan)
+    strange = ", ".join(f"{k} {then[k]}, now {now[k]}" for k in now if k != "plan" and then.get(k, now[k]) != now[k])
+    if then["plan"] != now["plan"]:
+        changed = [k for k, value in now["plan"].items() if then["plan"].get(k) != value]
+        strange = ", ".join([s for s in (strange, f"the plan's {', '.join(changed)}") if s])
     with torch.no_grad():
         moments = groups["optimizer"]
         for name, p in parameters.items():
@@ -156,4 +186,4 @@ def _resume(folder: Path | None, parameters, average, optimizer) -> int:
                 optimizer.state[p] = {kind: moments[f"{kind}.{name}"].to(p.device) for kind in OPTIMIZER}
         for name, a in average.items():
             a.copy_(groups["average"][name])
-    return step
+    return step, strange

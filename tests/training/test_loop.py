@@ -1,5 +1,8 @@
 """The loop: resume to the bit, also of parameters that not every step moves; stops that lose nothing."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import Parameter
@@ -52,3 +55,33 @@ def test_a_loss_that_is_no_number_is_told():
     parts, _ = problem()
     with pytest.raises(Diverged, match="at step 0"):
         fit(lambda step: parts["always"].sum() * float("nan"), parts, PLAN)
+
+
+def test_weights_that_are_no_numbers_after_the_last_step_are_told():
+    """The loss of the last step is finite; its gradient (of a root at zero) is not."""
+    part = Parameter(torch.zeros(3))
+    plan = Plan(steps=1, learning_rate=0.1)
+    with pytest.raises(Diverged, match="weights became") as fault:
+        fit(lambda step: part.sqrt().sum(), {"part": part}, plan)
+    assert fault.value.step == 1
+
+
+def test_other_surroundings_are_told_on_resume(tmp_path):
+    parts, loss = problem()
+    plan = replace(PLAN, checkpoint_every=0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(loss, parts, plan, folder=tmp_path, progress=stop_at(4))
+    manifest = next(tmp_path.glob("checkpoints/step-*4/manifest.json"))
+    facts = json.loads(manifest.read_text())
+    assert {"threads", "device", "dtype", "torch", "diffusers", "transformers", "plan"} <= facts["scalars"].keys()
+
+    def messages(**changed) -> list[str]:
+        manifest.write_text(json.dumps({**facts, "scalars": {**facts["scalars"], **changed}}))
+        said = []
+        again, loss = problem()
+        fit(loss, again, plan, folder=tmp_path, progress=lambda e: said.append(e.message))
+        return [m for m in said if m]
+
+    assert messages() == []
+    (told,) = messages(torch="1.0", device="cuda", plan={**facts["scalars"]["plan"], "clip": 9.0})
+    assert all(word in told for word in ("torch 1.0, now", "device cuda, now cpu", "the plan's clip"))
