@@ -281,9 +281,14 @@ class Service:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
         repository, _, revision = name.partition("@")
-        kinds = ["*.json", "*.txt", "*.safetensors"]
+        wanted = ["*.json", "*.txt", "*.md", "LICENSE*", "*/*.safetensors"]  # no whole checkpoints beside the parts
         try:
-            place = snapshot_download(repository, revision=revision or None, allow_patterns=kinds)
+            place = snapshot_download(
+                repository,
+                revision=revision or None,
+                allow_patterns=wanted,
+                ignore_patterns=["*.fp16.*", "*.non_ema.*"],
+            )
         except HFValidationError:
             raise Wrong(f"{name!r} is not the id of a hub repository, such as owner/name") from None
         except (HfHubHTTPError, OSError) as fault:

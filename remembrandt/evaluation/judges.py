@@ -17,18 +17,26 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 
-def block(inner: int, outer: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.GroupNorm(8, outer), nn.SiLU(),
-        nn.Conv2d(outer, outer, 3, 1, 1, bias=False), nn.GroupNorm(8, outer), nn.SiLU(),
-    )  # fmt: skip
+class Block(nn.Module):
+    """A residual block (He et al. 2016) that may halve the picture."""
+
+    def __init__(self, inner: int, outer: int, stride: int):
+        super().__init__()
+        self.first = nn.Conv2d(inner, outer, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList([nn.GroupNorm(8, outer), nn.GroupNorm(8, outer)])
+        self.past = nn.Conv2d(inner, outer, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.silu(self.norms[0](self.first(x)))
+        return F.silu(self.norms[1](self.second(inner)) + self.past(x))
 
 
 def trunk(width: int) -> nn.Sequential:
     """Pixels (n, 3, h, w) in [-1, 1] -> features (n, 4*width, h/8, w/8)."""
     return nn.Sequential(
-        nn.Conv2d(3, width, 4, 2, 1), block(width, 2 * width, 2), block(2 * width, 4 * width, 2),
-        block(4 * width, 4 * width, 1),
+        nn.Conv2d(3, width, 4, 2, 1), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2),
+        Block(4 * width, 4 * width, 1),
     )  # fmt: skip
 
 
@@ -43,7 +51,7 @@ class Readers(nn.Module):
         self.config = {"whole": whole, "categories": categories, "attributes": attributes, "width": width}
         c = 4 * width
         self.trunk = trunk(width)
-        self.deep = block(c, 2 * c, 2)
+        self.deep = Block(c, 2 * c, 2)
         self.whole = nn.ModuleDict({name: nn.Linear(2 * c, len(values)) for name, values in whole.items()})
         self.present = nn.Linear(2 * c, len(categories))
         self.query = nn.Parameter(torch.randn(len(categories), c) * 0.1)
@@ -74,7 +82,7 @@ class Instances(nn.Module):
         super().__init__()
         self.config = {"size": size, "width": width}
         self.trunk = trunk(width)
-        self.deep = nn.Sequential(block(4 * width, 8 * width, 2), block(8 * width, 8 * width, 1))
+        self.deep = nn.Sequential(Block(4 * width, 8 * width, 2), Block(8 * width, 8 * width, 1))
         self.gaze = nn.Conv2d(8 * width, 4, 1)
         self.out = nn.Linear(4 * 8 * width, size)
 

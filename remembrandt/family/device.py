@@ -46,6 +46,13 @@ def choose_precision(device: torch.device) -> str:
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
 
 
+def training_precision(device: torch.device, precision: str) -> str:
+    """What to train in where one paints in `precision`: small gradients vanish in fp16, hence bf16 or fp32."""
+    if precision != "fp16":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
 def check_precision(asked: str) -> str:
     """A precision as the command line spells it; `Wrong` if there is none of that name."""
     if asked not in PRECISIONS:

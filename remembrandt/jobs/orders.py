@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from remembrandt.conditions import text
+from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
 from remembrandt.jobs.painters import MINE, RESERVED, known, spelled
 from remembrandt.memory import identifiers
@@ -88,7 +89,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "options": asdict(method),  # type: ignore[call-overload]
         "seed": wish.seed,
         "device": str(family.device),
-        "precision": family.precision,
+        "precision": training_precision(family.device, family.precision),
         "threads": torch.get_num_threads(),
         "warnings": list(prepared.hints),
     }

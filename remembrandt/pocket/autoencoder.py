@@ -18,13 +18,12 @@ NATURAL = 3_000
 
 def naturals(folder: Path) -> np.ndarray:
     """`NATURAL` pictures of natural statistics, uint8 (n, 128, 128, 3), made once."""
-    path = folder / "natural.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(2) as pool:
-            made = list(pool.map(_natural, range(NATURAL), chunksize=100))
-        np.save(path, np.stack(made))
-    return np.load(path, mmap_mode="r")
+
+    def make() -> np.ndarray:
+        with ProcessPoolExecutor() as pool:
+            return np.stack(list(pool.map(_natural, range(NATURAL), chunksize=100)))
+
+    return pictures.once(folder / "natural.npy", make)
 
 
 def _natural(number: int) -> np.ndarray:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from remembrandt.diffusion.parametrisation import add_noise
+from remembrandt.diffusion.schedule import scaled_linear
 from remembrandt.evaluation.judges import Instances, Readers, pixels
 from remembrandt.pocket import pictures
 
@@ -55,10 +59,39 @@ def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tens
     return total
 
 
-def degrade(x: Tensor, rng: np.random.Generator, round_trip: Callable[[Tensor], Tensor] | None) -> Tensor:
-    """Pictures in [-1, 1] as a painter might leave them: through the autoencoder, blurred, off in tone, a bit noisy."""
-    if round_trip is not None and rng.random() < 0.6:
-        x = round_trip(x)
+@dataclass(frozen=True)
+class Smear:
+    """Leaves pictures as a painter leaves them: through the autoencoder, half of them denoised in one go besides."""
+
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    nothing: Tensor  # states of the empty prompt (1, 77, D)
+    latest: int = 400  # of 1,000 moments; from there on what was in the picture can no longer be made out
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """uint8 (n, h, w, 3) -> the same, in parts of 50."""
+        bars, out = scaled_linear().alphas_cumprod.float(), []
+        for part in np.array_split(images, max(1, len(images) // 50)):
+            x = pixels(part).to(self.vae.device)
+            t = torch.from_numpy(rng.integers(0, self.latest, len(x)))
+            noise = torch.from_numpy(rng.standard_normal((len(x), 4, x.shape[2] // 8, x.shape[3] // 8), np.float32))
+            with torch.autocast(x.device.type, torch.bfloat16):
+                clean = self.vae.encode(x).latent_dist.mean.float() * self.vae.config["scaling_factor"]  # type: ignore
+                bar = bars[t][:, None, None, None].to(x)
+                noisy = add_noise(clean, noise.to(x), bar)
+                states = self.nothing.to(x).expand(len(x), -1, -1)
+                eps = self.unet(noisy, t.to(x.device), states).sample.float()
+                half = (noisy - (1 - bar).sqrt() * eps) / bar.sqrt()
+                some = torch.from_numpy(rng.random(len(x)) < 0.5)[:, None, None, None].to(x.device)
+                coded = torch.where(some, half, clean) / self.vae.config["scaling_factor"]
+                seen = self.vae.decode(coded).sample.float()  # type: ignore[union-attr]
+            out.append(((seen.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+        return np.concatenate(out)
+
+
+def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Pictures in [-1, 1] blurred, off in tone, a bit noisy."""
     if rng.random() < 0.3:
         size = int(rng.choice([64, 80, 96]))
         x = F.interpolate(F.interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
@@ -68,24 +101,48 @@ def degrade(x: Tensor, rng: np.random.Generator, round_trip: Callable[[Tensor], 
     return (x * tone + shift + grain).clamp(-1, 1)
 
 
-def reader_batches(shard: Callable[[int], np.ndarray], shards: int, batch: int, seed: int, config: dict, round_trip):
-    """step -> (pixels, answers): base styles from the rendered shards, the held-back styles rendered on the way."""
-    from remembrandt.pocket.world import vocabulary as words
+Shard = Callable[[int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A share of what a judge is shown: the first `shards` of `shard`, and which scene is number n there."""
+
+    share: float
+    shards: int
+    shard: Shard
+    scene: Callable[[int], object] = pictures.scene
+
+
+def held_back(folder: Path, index: int) -> np.ndarray:
+    """The scenes of shard `index` in held-back styles, which the painter's own shards must not show."""
     from remembrandt.pocket.world.scene import render
+
+    first = pictures.SHARD * index
+    return pictures.once(
+        folder / f"held-back-{index:04d}.npy",
+        lambda: np.stack([render(restyled(n), 128) for n in range(first, first + pictures.SHARD)]),
+    )
+
+
+def restyled(number: int):
+    """Scene `number` in a held-back style."""
+    from remembrandt.pocket.world import vocabulary as words
+
+    return replace(pictures.scene(number), style=words.HELD_BACK[number % len(words.HELD_BACK)])
+
+
+def reader_batches(kinds: Sequence[Kind], batch: int, seed: int, config: dict):
+    """step -> (pixels, answers)."""
 
     def make(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         rng = np.random.default_rng([seed, step])
         images, answers = [], []
-        for _ in range(batch):
-            number = int(rng.integers(shards * pictures.SHARD))
-            scene = pictures.scene(number)
-            if rng.random() < 0.12:
-                scene = replace(scene, style=str(rng.choice(words.HELD_BACK)))
-                images.append(render(scene, 128))
-            else:
-                images.append(shard(number // pictures.SHARD)[number % pictures.SHARD])
-            answers.append(truth(scene, config))
-        x = degrade(pixels(np.stack(images)), rng, round_trip)
+        for k in rng.choice(len(kinds), batch, p=[kind.share for kind in kinds]):
+            number = int(rng.integers(kinds[k].shards * pictures.SHARD))
+            images.append(kinds[k].shard(number // pictures.SHARD)[number % pictures.SHARD])
+            answers.append(truth(kinds[k].scene(number), config))
+        x = degrade(pixels(np.stack(images)), rng)
         return x, {name: torch.stack([a[name] for a in answers]) for name in answers[0]}
 
     return make
@@ -119,17 +176,34 @@ def litter(rng: np.random.Generator, instances: int):
     return made
 
 
-def instance_batches(batch: int, seed: int, round_trip, instances: int = 6, views: int = 2):
-    """step -> (pixels, who): litters of one category each, every instance seen `views` times."""
+LITTER, VIEWS = 10, 4  # instances of a litter and views of an instance, as they lie in a shard
+
+
+def litters(folder: Path, index: int) -> np.ndarray:
+    """SHARD portraits: litter by litter, instance by instance, view by view."""
+
+    def make() -> np.ndarray:
+        rng = np.random.default_rng([23, index])
+        seen = []
+        while len(seen) < pictures.SHARD:
+            seen += [p for subject in litter(rng, LITTER) for p in portraits(rng, subject, VIEWS)]
+        return np.stack(seen[: pictures.SHARD])
+
+    return pictures.once(folder / f"litters-{index:04d}.npy", make)
+
+
+def instance_batches(kinds: Sequence[Kind], groups: int, seed: int):
+    """step -> (pixels, who): `groups` whole litters, every instance seen twice."""
+    each = LITTER * VIEWS
 
     def make(step: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([seed, step])
-        images, who = [], []
-        for group in range(batch // (instances * views)):
-            for k, subject in enumerate(litter(rng, instances)):
-                images += portraits(rng, subject, views)
-                who += [group * instances + k] * views
-        return degrade(pixels(np.stack(images)), rng, round_trip), torch.tensor(who)
+        images = []
+        for k in rng.choice(len(kinds), groups, p=[kind.share for kind in kinds]):
+            first = int(rng.integers(pictures.SHARD // each)) * each
+            drawn = [first + k * VIEWS + v for k in range(LITTER) for v in rng.choice(VIEWS, 2, replace=False)]
+            images.append(kinds[k].shard(int(rng.integers(kinds[k].shards)))[drawn])
+        return degrade(pixels(np.concatenate(images)), rng), torch.arange(groups * LITTER).repeat_interleave(2)
 
     return make
 
@@ -146,7 +220,7 @@ def instance_loss(network: Instances, x: Tensor, who: Tensor, temperature: float
 
 
 @torch.inference_mode()
-def reader_accuracy(network: Readers, numbers: range, round_trip=None, **wanted) -> dict[str, float]:
+def reader_accuracy(network: Readers, numbers: range, smear: Smear | None = None, **wanted) -> dict[str, float]:
     """Accuracy per attribute on unseen renders; attributes a style declares to destroy are left out there."""
     from remembrandt.pocket.world.scene import render
     from remembrandt.pocket.world.styles import STYLES
@@ -154,8 +228,8 @@ def reader_accuracy(network: Readers, numbers: range, round_trip=None, **wanted)
     right: dict[str, list[bool]] = {}
     for start in range(numbers.start, numbers.stop, 50):
         scenes = [pictures.scene(n, **wanted) for n in range(start, min(start + 50, numbers.stop))]
-        x = pixels(np.stack([render(s, 128) for s in scenes]))
-        out = network(round_trip(x) if round_trip else x)
+        images = np.stack([render(s, 128) for s in scenes])
+        out = network(pixels(smear(images, np.random.default_rng(start)) if smear else images))
         for i, scene in enumerate(scenes):
             answers, lost = truth(scene, network.config), STYLES[scene.style].destroys
             for name in network.config["whole"]:

@@ -22,21 +22,18 @@ EMPTY = 0.1  # share of captions that are dropped
 @torch.no_grad()
 def latents(vae: AutoencoderKL, folder: Path, index: int) -> np.ndarray:
     """Mean and deviation of the latents of shard `index`, scaled, float16 (SHARD, 8, 16, 16), made once."""
-    path = folder / f"latents-{index:04d}.npy"
-    if not path.exists():
-        images = pictures.shard(folder, index)
-        parts = []
+
+    def make() -> np.ndarray:
+        images, parts = pictures.shard(folder, index), []
         for start in range(0, len(images), 50):
             pixels = torch.from_numpy(np.array(images[start : start + 50])).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.autocast(vae.device.type, torch.bfloat16):
                 made = vae.encode(pixels.to(vae.device)).latent_dist  # type: ignore[union-attr]
             both = torch.cat([made.mean.float(), made.std.float()], 1) * vae.config["scaling_factor"]
             parts.append(both.half().cpu().numpy())
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, np.concatenate(parts))
-        part.rename(path)
-    return np.load(path, mmap_mode="r")
+        return np.concatenate(parts)
+
+    return pictures.once(folder / f"latents-{index:04d}.npy", make)
 
 
 def caption(number: int, draw: int) -> str:

@@ -6,6 +6,7 @@ start before all are rendered, and held-out numbers (from `UNSEEN` up) are never
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -30,30 +31,27 @@ def picture(number: int, size: int = 128) -> np.ndarray:
     return render(scene(number), size)
 
 
-def shard(folder: Path, index: int) -> np.ndarray:
-    """Pictures SHARD*index ... of the world as uint8 (SHARD, 128, 128, 3), rendered once and kept in `folder`."""
-    path = folder / f"pictures-{index:04d}.npy"
+def once(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array in `path`, which is made the first time; a maker that is killed leaves nothing."""
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made = np.stack([picture(SHARD * index + i) for i in range(SHARD)])
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            np.save(file, made)
+            np.save(file, make())
         part.rename(path)
     return np.load(path, mmap_mode="r")
 
 
-def render(folder: Path, shards: range, processes: int = 2) -> None:
-    """Render the shards that are not there yet."""
-    missing = [i for i in shards if not (folder / f"pictures-{i:04d}.npy").exists()]
-    if missing:
-        with ProcessPoolExecutor(processes) as pool:
-            list(pool.map(_make, [folder] * len(missing), missing))
+def shard(folder: Path, index: int) -> np.ndarray:
+    """Pictures SHARD*index ... of the world as uint8 (SHARD, 128, 128, 3), rendered once and kept in `folder`."""
+    path = folder / f"pictures-{index:04d}.npy"
+    return once(path, lambda: np.stack([picture(SHARD * index + i) for i in range(SHARD)]))
 
 
-def _make(folder: Path, index: int) -> None:
-    cv2.setNumThreads(1)
-    shard(folder, index)
+def render(make: Callable[[Path, int], object], folder: Path, shards: int) -> None:
+    """Make the first `shards` files, on every core; those that are there are not made again."""
+    with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        list(pool.map(make, [folder] * shards, range(shards)))
 
 
 def natural(rng: np.random.Generator, size: int = 128) -> np.ndarray:

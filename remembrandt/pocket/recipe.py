@@ -1,12 +1,13 @@
 """`make weights`: renders, trains, evaluates and writes the pocket, stage by stage; what is finished is not done again.
 
 Each stage is a function of the work folder that leaves its result there; killed, it goes on from its checkpoint.
-Tokenizer, autoencoder and towers are frozen: their stages run only where their result is missing (details 23).
+Tokenizer, autoencoder and towers are frozen: unless asked for by `--only` or `--afresh`, they are taken as shipped.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
@@ -38,6 +40,8 @@ class Sizes:
     """How much of everything. The defaults are what the tracked weights were made with on two cores."""
 
     shards: int = 50
+    litters: int = 30  # shards of portraits, for telling instances apart
+    smeared: int = 5  # shards of either kind as a painter would leave them
     autoencoder: int = 10_500
     whole: int = 1_000  # of the autoencoder's steps, how many on whole pictures
     towers: int = 900
@@ -122,7 +126,7 @@ def train(
 
 
 def render(work: Work) -> None:
-    pictures.render(work / "pictures", range(work.sizes.shards))
+    pictures.render(pictures.shard, work / "pictures", work.sizes.shards)
 
 
 def make_autoencoder(work: Work) -> None:
@@ -167,7 +171,7 @@ def make_painter(work: Work) -> None:
     """The UNet, on cached latents and the frozen text tower's states."""
     tokens, text = text_of(work)
     s, schedule, unet = work.sizes, scaled_linear(), begun(work, "unet", networks.painter())
-    text.to(work.device)
+    nn.Module.to(text, work.device)
     make = paint.batches(partial(paint.latents, autoencoder_of(work), work / "pictures"), range(s.shards), s.batch, 4)
     train(
         work, "painter", {"unet": unet},
@@ -177,9 +181,7 @@ def make_painter(work: Work) -> None:
     unet.save_pretrained(work / "painter" / RESULT)
 
 
-def autoencoder_of(work: Work):
-    from diffusers import AutoencoderKL
-
+def autoencoder_of(work: Work) -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(work / "autoencoder" / RESULT).eval().requires_grad_(False)
 
 
@@ -192,36 +194,52 @@ def text_of(work: Work):
     return tokens, text.eval().requires_grad_(False)
 
 
-def round_trip(vae, x: torch.Tensor) -> torch.Tensor:
-    """Through the autoencoder and back, on the CPU, where pictures are degraded."""
-    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
-        return vae.decode(vae.encode(x).latent_dist.mean).sample.float().clamp(-1, 1)
+def smeared(work: Work, name: str, shard: judging.Shard) -> judging.Shard:
+    """That shard as a painter would leave it, made once."""
+    tokens, text = text_of(work)
+    unet = UNet2DConditionModel.from_pretrained(work / "painter" / RESULT).eval()
+    nothing = text(tokens("", padding="max_length", return_tensors="pt").input_ids).last_hidden_state
+    smear = judging.Smear(autoencoder_of(work), unet, nothing)
+    for network in (smear.vae, smear.unet):
+        nn.Module.to(network, work.device)
+    return lambda index: pictures.once(
+        work / "pictures" / f"smeared-{name}-{index:04d}.npy",
+        lambda: smear(shard(index), np.random.default_rng([29, index])),
+    )
 
 
 def make_readers(work: Work) -> None:
-    net, vae = begun(work, "judges/readers", judging.readers()), autoencoder_of(work)
-    shard = partial(pictures.shard, work / "pictures")
-    make = judging.reader_batches(shard, work.sizes.shards, 32, 5, net.config, partial(round_trip, vae))
+    net, s, folder = begun(work, "judges/readers", judging.readers()), work.sizes, work / "pictures"
+    pictures.render(judging.held_back, folder, s.smeared)
+    plain = partial(pictures.shard, folder)
+    kinds = [
+        judging.Kind(0.4, s.shards, plain),
+        judging.Kind(0.4, s.smeared, smeared(work, "pictures", plain)),
+        judging.Kind(0.2, s.smeared, partial(judging.held_back, folder), judging.restyled),
+    ]
+    make = judging.reader_batches(kinds, 32, 5, net.config)
     train(
         work, "readers", {"readers": net}, lambda step: judging.reader_loss(net, *make(step)),
-        Plan(work.sizes.readers, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
+        Plan(s.readers, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
     )  # fmt: skip
     judges.save(net, work / "readers" / RESULT)
 
 
 def make_instances(work: Work) -> None:
-    net, vae = begun(work, "judges/instances", judges.Instances()), autoencoder_of(work)
-    make = judging.instance_batches(48, 6, partial(round_trip, vae))
+    net, s, folder = begun(work, "judges/instances", judges.Instances()), work.sizes, work / "pictures"
+    pictures.render(judging.litters, folder, s.litters)
+    plain = partial(judging.litters, folder)
+    kinds = [judging.Kind(0.65, s.litters, plain), judging.Kind(0.35, s.smeared, smeared(work, "litters", plain))]
+    make = judging.instance_batches(kinds, 3, 6)
     train(
         work, "instances", {"instances": net}, lambda step: judging.instance_loss(net, *make(step)),
-        Plan(work.sizes.instances, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
+        Plan(s.instances, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
     )  # fmt: skip
     judges.save(net, work / "instances" / RESULT)
 
 
 def write_family(work: Work) -> None:
     """Assemble the folder that the package ships, from whatever the stages have left."""
-    from diffusers import UNet2DConditionModel
     from transformers import CLIPVisionModelWithProjection
 
     tokens, text = text_of(work)
@@ -245,8 +263,31 @@ STAGES: dict[str, Callable[[Work], None]] = {
 }
 
 
+def adopt_autoencoder(work: Work) -> None:
+    AutoencoderKL.from_pretrained(work.out / "vae").save_pretrained(work / "autoencoder" / RESULT)
+
+
+def adopt_towers(work: Work) -> None:
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    shipped, result = work.out / "text_encoder", work / "towers" / RESULT
+    states = load_file(shipped / "model.safetensors")
+    states = {f"text_model.{k.removeprefix('text_model.')}": v for k, v in states.items()}
+    projection = load_file(shipped / "projection.safetensors")
+    text = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(shipped))
+    text.load_state_dict(states | {"text_projection.weight": projection["weight"]})
+    text.save_pretrained(result / "text")
+    shutil.copytree(work.out / "image_encoder", result / "image")
+    shutil.copytree(work.out / "tokenizer", work / "towers" / "tokenizer", dirs_exist_ok=True)
+
+
+#: What is frozen is trained only on demand: whatever was taught stands on it (details 23).
+FROZEN: dict[str, Callable[[Work], None]] = {"autoencoder": adopt_autoencoder, "towers": adopt_towers}
+
+
 def make(work: Work, only: list[str] | None = None) -> bool:
     """Run the stages in order, or `only` some; False if the minutes ended first."""
+    shipped = work.out.exists() and not work.afresh
     for name, stage in STAGES.items():
         finished = (work / name / RESULT).exists() and not (work / name / UNFINISHED).exists()
         if (only and name not in only) or finished:
@@ -254,7 +295,7 @@ def make(work: Work, only: list[str] | None = None) -> bool:
         torch.manual_seed(sum(name.encode()))
         print(f"== {name}", flush=True)
         try:
-            stage(work)
+            (FROZEN[name] if shipped and not only and name in FROZEN else stage)(work)
         except Stopped:
             print(f"{name}: the minutes are over; call again to go on")
             return False

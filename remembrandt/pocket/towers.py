@@ -1,7 +1,7 @@
 """The pocket's CLIP: a text and an image tower, trained by contrast before the painter and frozen for it.
 
 Captions with one fact changed are extra wrong answers (else nothing asks which colour belongs to which thing). The
-painter reads the state of every word, and contrast trains only the last: so each state must also foretell the next word.
+painter reads the state of every word, and contrast trains only the last: so each must also foretell the next word.
 """
 
 from __future__ import annotations

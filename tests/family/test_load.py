@@ -17,6 +17,7 @@ from remembrandt.conditions import text
 from remembrandt.diffusion.schedule import GRIDS
 from remembrandt.family import load as families
 from remembrandt.family import weights
+from remembrandt.family.device import training_precision
 from remembrandt.family.load import choose_device, choose_precision, save
 from remembrandt.settings import Wrong
 from tests.family.test_single_file import same
@@ -247,6 +248,8 @@ def test_devices_and_precisions(tiny_folder, monkeypatch):
     able["avx512_bf16"] = True
     assert choose_precision(cpu) == "bf16"
     assert choose_precision(torch.device("cuda")) == choose_precision(torch.device("mps")) == "fp16"
+    assert training_precision(torch.device("mps"), "fp16") == "fp32"  # no lesson in fp16: its gradients vanish
+    assert training_precision(cpu, "bf16") == "bf16"
     monkeypatch.setattr(families, "choose_device", lambda asked: cpu)
     family = load(tiny_folder)
     assert family.dtype == family.unet.dtype == torch.bfloat16 and family.precision == "bf16"

@@ -15,13 +15,14 @@ from remembrandt.family.load import load
 from remembrandt.pocket import autoencoder, judging, pictures, recipe
 from remembrandt.pocket.exam import exam
 
-FEW = recipe.Sizes(shards=1, autoencoder=2, whole=1, painter=2, towers=2, readers=2, instances=1, batch=2)
+STEPS = {"autoencoder": 2, "whole": 1, "towers": 2, "painter": 2, "readers": 2, "instances": 1}
+FEW = recipe.Sizes(shards=1, litters=1, smeared=1, batch=2, **STEPS)
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "SHARD", 16)
+        patch.setattr(pictures, "SHARD", judging.LITTER * judging.VIEWS)
         patch.setattr(autoencoder, "NATURAL", 4)
         folder = tmp_path_factory.mktemp("weights")
         made = recipe.Work(folder / "work", folder / "pocket", FEW)
@@ -91,3 +92,14 @@ def test_a_caption_with_one_fact_changed_is_another_caption():
 
     pairs = [captions(n, 0) for n in range(60)]
     assert sum(right != wrong for right, wrong in pairs) > 40
+
+
+def test_what_is_frozen_is_taken_as_shipped(work, tmp_path):
+    again = replace(work, folder=tmp_path)
+    for adopt in recipe.FROZEN.values():
+        adopt(again)
+    assert (tmp_path / "towers" / recipe.RESULT / "image").exists()
+    kept = (recipe.autoencoder_of(work), recipe.text_of(work)[1])
+    for before, after in zip(kept, (recipe.autoencoder_of(again), recipe.text_of(again)[1]), strict=True):
+        other = after.state_dict()
+        assert all(v.half().equal(other[k].half()) for k, v in before.state_dict().items())

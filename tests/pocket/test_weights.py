@@ -1,0 +1,27 @@
+"""What ships: the embedded family, in diffusers' hands and before its own judges."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from remembrandt.engine.engine import Engine
+from remembrandt.engine.request import Request
+from remembrandt.family.load import load
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    return load("pocket", device="cpu", precision="fp32")
+
+
+def test_diffusers_paints_the_same_without_arguments(pocket):  # details 27
+    theirs = StableDiffusionPipeline.from_pretrained(pocket.folder)
+    theirs.set_progress_bar_config(disable=True)
+    prompt, seeded = "a red dog on the beach", torch.Generator().manual_seed(3)
+    painted = theirs(prompt, num_inference_steps=20, guidance_scale=4.0, generator=seeded, output_type="np")
+    asked = [Request(p, seed=3, steps=20, guidance=4.0, sampler="ddim") for p in (prompt, "a blue house in the city")]
+    [[ours], [other]] = Engine(pocket).paint(asked)
+    gap = np.abs((painted.images[0] * 255).round() - ours.pixels)
+    assert gap.mean() <= 0.05 and gap.max() <= 2
+    assert np.abs(other.pixels.astype(float) - ours.pixels).mean() > 5  # else any prompt would have passed
