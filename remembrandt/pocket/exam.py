@@ -1,8 +1,12 @@
-"""The painter's examination: unseen prompts are painted and read back by the judges."""
+"""The painter's examination: unseen prompts are painted and read back by the judges.
+
+Beside what was asked: how much what was *not* asked varies, and whether a picture was merely remembered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,3 +61,56 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
             note("two: colours on the right thing", bound)
             note("two: relation too", bound and seen.whole["relation"] == scene.relation)
     return {name: float(np.mean(values)) for name, values in hits.items()}
+
+
+def spread(images: np.ndarray, category: str, readers: Readers) -> dict[str, float]:
+    """Entropy in bits of what the readers see in pictures of `category` alone, an attribute each."""
+    seen = read(readers, images, [[category]] * len(images))
+    columns = {name: [r.whole[name] for r in seen] for name in ("place", "style")}
+    columns |= {name: [r.things[category][name] for r in seen] for name in readers.config["attributes"]}
+    return {name: _entropy(values) for name, values in columns.items()}
+
+
+def _entropy(values: Sequence[str]) -> float:
+    shares = np.unique(np.array(values), return_counts=True)[1] / len(values)
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def diversity(paint: Paint, readers: Readers, category: str = "dog", count: int = 1024) -> dict[str, float]:
+    """Spread of `count` paintings of "a CATEGORY" over that of as many renders, an attribute each, and their mean."""
+    numbers = range(pictures.UNSEEN + 2 * 10**6, pictures.UNSEEN + 2 * 10**6 + count)
+    real = np.stack([_rendered(pictures.scene(n, pairs=0.0, signs=0.0), category) for n in numbers])
+    parts = [range(start, min(start + 32, count)) for start in range(0, count, 32)]
+    made = np.concatenate([paint([f"a {category}"] * len(part), part[0]) for part in parts])
+    theirs, ours = spread(real, category, readers), spread(made, category, readers)
+    ratios = {name: ours[name] / theirs[name] for name in theirs}
+    return ratios | {"mean": float(np.mean(list(ratios.values())))}
+
+
+def _rendered(scene, category: str) -> np.ndarray:
+    from remembrandt.pocket.world.scene import render
+
+    return render(replace(scene, subjects=(replace(scene.subjects[0], category=category),)))
+
+
+def near_copies(made: np.ndarray, unseen: np.ndarray, trained: Iterable[np.ndarray]) -> float:
+    """Share of `made` that lie nearer to a training picture than 99 of 100 `unseen` renders do, at 16 x 16 pixels."""
+    far = {"made": np.full(len(made), np.inf), "unseen": np.full(len(unseen), np.inf)}
+    small = {"made": _small(made), "unseen": _small(unseen)}
+    for shard in trained:
+        known = _small(shard)
+        for name, vectors in small.items():
+            squares = (vectors**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * vectors @ known.T
+            far[name] = np.minimum(far[name], squares.min(1))
+    return float((far["made"] < np.quantile(far["unseen"], 0.01)).mean())
+
+
+def _small(images: np.ndarray) -> np.ndarray:
+    """uint8 (n, 128, 128, 3) -> float (n, 768): block means."""
+    n = len(images)
+    return images.reshape(n, 16, images.shape[1] // 16, 16, -1, 3).mean((2, 4), dtype=np.float32).reshape(n, -1)
+
+
+def guidance(paint_at: Callable[[float], Paint], readers: Readers, values=(0.0, 1.0, 2.0, 5.0, 10.0), count: int = 64):
+    """{guidance: share of `count` unseen prompts of which all four attributes are right}."""
+    return {g: exam(paint_at(g), readers, singles=count, pairs=0)["all four"] for g in values}

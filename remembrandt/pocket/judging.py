@@ -73,7 +73,7 @@ class Smear:
         """uint8 (n, h, w, 3) -> the same, in parts of 50."""
         bars, out = scaled_linear().alphas_cumprod.float(), []
         for part in np.array_split(images, max(1, len(images) // 50)):
-            x = pixels(part).to(self.vae.device)
+            x = pixels(np.array(part)).to(self.vae.device)
             t = torch.from_numpy(rng.integers(0, self.latest, len(x)))
             noise = torch.from_numpy(rng.standard_normal((len(x), 4, x.shape[2] // 8, x.shape[3] // 8), np.float32))
             with torch.autocast(x.device.type, torch.bfloat16):

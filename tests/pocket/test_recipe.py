@@ -87,6 +87,16 @@ def test_the_examination_can_be_failed_and_passed():
     assert right["all four"] < 1  # untrained readers cannot pass anybody
 
 
+def test_spread_and_near_copies_tell_a_painter_that_repeats_itself():
+    from remembrandt.pocket import exam as exams
+
+    trained, unseen = (np.stack([pictures.picture(k + n) for n in range(40)]) for k in (0, pictures.UNSEEN))
+    assert exams.near_copies(trained[:10], unseen, [trained]) == 1
+    assert exams.near_copies(unseen, unseen, [trained]) <= 0.03
+    readers, one = judging.readers(), np.stack([unseen[0]] * 8)
+    assert sum(exams.spread(one, "dog", readers).values()) == 0 < sum(exams.spread(unseen, "dog", readers).values())
+
+
 def test_a_caption_with_one_fact_changed_is_another_caption():
     from remembrandt.pocket.towers import captions
 
