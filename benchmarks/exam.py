@@ -118,7 +118,7 @@ def main() -> None:
     }
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     compared(family).save(asked.out.with_suffix(".png"))
-    told = ("autoencoder_psnr", "autoencoder_psnr_photos", "readers", "instances_auc", "painter", "diversity", "guidance")
+    told = ("autoencoder_psnr", "readers", "instances_auc", "painter", "diversity", "guidance")
     print(json.dumps({name: found[name] for name in told}, indent=1))
 
 
