@@ -76,6 +76,7 @@ Json = Annotated[bool, Option("--json", help="One JSON document on stdout and no
 Verbose = Annotated[bool, Option("--verbose", "-v", help="Library warnings, and tracebacks.")]
 Device = Annotated[str | None, Option(help="cpu, cuda or mps; chosen by itself.")]
 Precision = Annotated[str | None, Option(help="fp32, fp16 or bf16; chosen by itself.")]
+Policy = Annotated[str | None, Option(help="How replay divides its images: balanced or big.")]
 Out = Annotated[Path | None, Option("--out", "-o", help="The folder to write to.")]
 
 
@@ -431,6 +432,29 @@ def families_pull(
 ):
     """Bring a base from the hub; the one command that needs the network."""
     return service.pull_family(name)
+
+
+def _plan(found: Document) -> Any:
+    from remembrandt.display import table
+
+    rows = [{"trained again": f"class {k}", "images": n, "of them": "generated"} for k, n in found["class"].items()]
+    rows += [{"trained again": k, "images": n, "of them": "real photos"} for k, n in found["concepts"].items()]
+    rows.append({"trained again": "total", "images": found["total"], "of them": found.get("pie", "")})
+    return table(rows, ("trained again", "images", "of them"), "")
+
+
+@command(app, "plan", _plan)
+def plan(
+    service,
+    tell,
+    new: Annotated[str, Option(help="The category of what is taught next.")],
+    images: Annotated[int, Option(help="How many images there are to divide.")],
+    known: Annotated[str, Option(help='What was taught: "bottle:b1,b2;dog:d1,d2;painting:p1".')] = "",
+    policy: Policy = None,
+    out: Out = None,
+):
+    """What a lesson with replay memory would train again; -o draws the pie."""
+    return service.plan(known, new, images, policy=policy, out=out)
 
 
 JOBS = ("id", "kind", "state", "stage", "step", "total", "model", "identifier", "created")

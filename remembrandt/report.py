@@ -110,6 +110,36 @@ def sheet(
     return made
 
 
+def pie(parts: Sequence[tuple[str, float]], title: str = "", *, size: int = 360) -> Image.Image:
+    """An RGB picture of labelled shares (all >= 0), the first at noon and on clockwise, with a legend."""
+    from colorsys import hls_to_rgb
+
+    from PIL import Image, ImageDraw
+
+    margin, text = size // 9, _font(max(12, size // 24))
+    whole = sum(share for _, share in parts) or 1
+    names = [f"{label}: {share:g} ({share / whole:.1%})" for label, share in parts]
+    colours = [
+        tuple(round(255 * c) for c in hls_to_rgb(k * 0.382 % 1, 0.55 + 0.12 * (k % 3), 0.5)) for k in range(len(parts))
+    ]
+    head, line = _line(_font(size // 15)) + margin // 2 if title else 0, _line(text)
+    wide = round(max(map(text.getlength, names), default=0)) + 2 * line
+    high = head + 2 * margin + max(size, line * len(parts))
+    made = Image.new("RGB", (3 * margin + size + wide, high), PAPER)
+    pen, drawn = ImageDraw.Draw(made), 0.0
+    _write(pen, (margin, margin), [title], _font(size // 15), INK)
+    top = margin + head
+    for (_, share), colour, name, k in zip(parts, colours, names, range(len(parts)), strict=True):
+        begin, drawn = drawn, drawn + 360 * share / whole
+        if share:
+            box = (margin, top, margin + size, top + size)
+            pen.pieslice(box, begin - 90, drawn - 90, fill=colour, outline=PAPER, width=2)
+        y = top + k * line
+        pen.rectangle((2 * margin + size, y + 2, 2 * margin + size + line - 6, y + line - 4), fill=colour)
+        _write(pen, (2 * margin + size + line, y), [name], text, INK)
+    return made
+
+
 def _place(made: Image.Image, pen, picture, x: int, y: int, cell: int) -> None:
     from PIL import Image
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from remembrandt import report
 from remembrandt.jobs import painters, telling
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths
@@ -208,6 +209,29 @@ class Service:
             where = ", ".join(c["model"] for c in found)
             raise Wrong(f"several models know {which!r}: say which with --model ({where})")
         return found[0]
+
+    def plan(
+        self, known: str, new: str, images: int, *, policy: str | None = None, out: str | Path | None = None
+    ) -> Document:
+        """What a replay lesson on `new` would train beside the photos: `{class, concepts, total}`, and its pie."""
+        from remembrandt.memory import policies
+
+        if not 0 <= images <= 1_000_000:
+            raise Wrong(f"images must be from 0 to 1000000, not {images}")
+        chosen, new = policy or next(iter(policies.POLICIES)), " ".join(new.lower().split())
+        if not new:
+            raise Wrong("--new takes the category of what is taught next, for example dog")
+        split = policies.policy(chosen)(policies.read(known), new, images)
+        found = {"policy": chosen, "class": split.classes, "concepts": split.concepts, "total": split.total}
+        if out is None:
+            return found
+        place = Path(out).expanduser().absolute()
+        _writable(place)
+        place.mkdir(parents=True, exist_ok=True)
+        parts = [(f"class {category}", n) for category, n in split.classes.items()]
+        title = f"Another {new}: {split.total} images to remember by ({chosen})"
+        report.pie([*parts, *split.concepts.items()], title).save(place / "plan.png")
+        return {**found, "pie": str(place / "plan.png")}
 
     # -- jobs --------------------------------------------------------------------------------------
 

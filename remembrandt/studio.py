@@ -21,7 +21,7 @@ from remembrandt.settings import settings
 #: Use cases whose answer is the document that `--json` prints.
 TELLING = (
     "prepare", "models", "model", "concepts", "concept", "samplers", "methods", "families",
-    "jobs", "job", "cancel", "export", "demo", "add_family", "pull_family",
+    "jobs", "job", "cancel", "export", "plan", "demo", "add_family", "pull_family",
 )  # fmt: skip
 
 

@@ -231,6 +231,34 @@ def test_a_home_that_is_a_file(tmp_path):
     wrong(call("models", "list", home=tmp_path / "file"), "file")
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--known", "dog", "--new", "dog", "--images", "9"], "--known"),
+        (["--new", "dog", "--images", "-1"], "images"),
+        (["--new", " ", "--images", "9"], "--new"),
+        (["--new", "dog", "--images", "9", "--policy", "bigg"], "did you mean 'big'"),
+    ],
+)
+def test_a_wrong_plan(words, expected, tmp_path):
+    wrong(call("plan", *words, home=tmp_path / "home"), expected)
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_plan(tmp_path):
+    words = ["--known", "bottle:b1,b2;dog:d1,d2;painting:p1", "--new", "dog", "--images", "200"]
+    home, policy = tmp_path / "home", ["--policy", "big", "-o", tmp_path / "out"]
+    found = told("plan", *words, *policy, home=home)
+    assert found["class"] == {"dog": 50, "bottle": 25, "painting": 25} and found["total"] == 199
+    assert found["concepts"] == {"d1": 25, "d2": 25, "b1": 12, "b2": 12, "p1": 25}
+    pie = Image.open(found["pie"])
+    colours = {pie.getpixel((40 + 180 + x, 330 + y)) for x, y in ((60, -60), (-60, 60), (-60, -60))}
+    assert pie.width > 360 and len(colours) == 3
+    shown = call("plan", *words, home=home)
+    assert shown.exit_code == 0 and "total" in shown.stdout and not home.exists()
+    assert told("plan", *words, home=home)["total"] == 200
+
+
 # -- what is right ---------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "remembrandt"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # One page each on purpose: every command, and every use case, can be read in one place.
-LONGER = {"cli.py": 500, "service.py": 450}
+LONGER = {"cli.py": 700, "service.py": 650}
 DRAWINGS = 400  # a table of strokes is not read like code
 
 
