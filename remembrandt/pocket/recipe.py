@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,7 +43,7 @@ class Sizes:
     litters: int = 30  # shards of portraits, for telling instances apart
     smeared: int = 5  # shards of either kind as a painter would leave them
     autoencoder: int = 10_500
-    whole: int = 1_000  # of the autoencoder's steps, how many on whole pictures
+    whole: int = 1_000  # of the autoencoder's steps, how many finish the decoder on whole pictures
     towers: int = 900
     readers: int = 1_500
     instances: int = 900
@@ -136,12 +136,13 @@ def make_autoencoder(work: Work) -> None:
     large = autoencoder.batches(work / "pictures", s.shards, 8, 2)
 
     def loss(step: int) -> torch.Tensor:
-        crop = 64 if step < s.autoencoder - s.whole else 128
-        pixels = (small if crop == 64 else large)(step, crop)
-        return autoencoder.loss(net, pixels, torch.Generator().manual_seed(step))
+        if step >= s.autoencoder - s.whole:
+            return autoencoder.finish(net, large(step, 128))
+        return autoencoder.loss(net, small(step, 64), torch.Generator().manual_seed(step))
 
     rate = 1e-3 if work.afresh or not work.out.exists() else 4e-4  # what has learned much is easily shaken
     train(work, "autoencoder", {"vae": net}, loss, Plan(s.autoencoder, rate, warmup=100, decay="cosine", ema=0.998))
+    net.register_to_config(scaling_factor=1.0)  # what the latents that are measured now are multiplied by
     scale = 1 / float(np.std(paint.latents(net, work / "pictures", 0)[:, :4].astype(np.float32)))
     (work / "pictures" / "latents-0000.npy").unlink()  # it was made to learn the scale, hence without it
     net.register_to_config(scaling_factor=round(scale, 5))
@@ -176,7 +177,7 @@ def make_painter(work: Work) -> None:
     train(
         work, "painter", {"unet": unet},
         lambda step: paint.loss(unet, text, tokens, schedule, make(step), (8, step)),
-        Plan(s.painter, 4e-4, warmup=300, decay="cosine", weight_decay=0.01, ema=0.999),
+        Plan(s.painter, 6e-4, warmup=300, decay="cosine", weight_decay=0.01, ema=0.999),
     )  # fmt: skip
     unet.save_pretrained(work / "painter" / RESULT)
 
@@ -196,15 +197,20 @@ def text_of(work: Work):
 
 def smeared(work: Work, name: str, shard: judging.Shard) -> judging.Shard:
     """That shard as a painter would leave it, made once."""
-    tokens, text = text_of(work)
-    unet = UNet2DConditionModel.from_pretrained(work / "painter" / RESULT).eval()
-    nothing = text(tokens("", padding="max_length", return_tensors="pt").input_ids).last_hidden_state
-    smear = judging.Smear(autoencoder_of(work), unet, nothing)
-    for network in (smear.vae, smear.unet):
-        nn.Module.to(network, work.device)
+
+    @cache
+    def smear() -> judging.Smear:
+        tokens, text = text_of(work)
+        unet = UNet2DConditionModel.from_pretrained(work / "painter" / RESULT).eval()
+        nothing = text(tokens("", padding="max_length", return_tensors="pt").input_ids).last_hidden_state
+        made = judging.Smear(autoencoder_of(work), unet, nothing)
+        for network in (made.vae, made.unet):
+            nn.Module.to(network, work.device)
+        return made
+
     return lambda index: pictures.once(
         work / "pictures" / f"smeared-{name}-{index:04d}.npy",
-        lambda: smear(shard(index), np.random.default_rng([29, index])),
+        lambda: smear()(shard(index), np.random.default_rng([29, index])),
     )
 
 

@@ -12,7 +12,7 @@ from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import judges
 from remembrandt.family.load import load
-from remembrandt.pocket import autoencoder, judging, pictures, recipe
+from remembrandt.pocket import autoencoder, judging, paint, pictures, recipe
 from remembrandt.pocket.exam import exam
 
 STEPS = {"autoencoder": 2, "whole": 1, "towers": 2, "painter": 2, "readers": 2, "instances": 1}
@@ -39,6 +39,12 @@ def test_what_it_leaves_is_a_family_that_paints(work):
     assert json.loads((work.out / "feature_extractor" / "preprocessor_config.json").read_text())["remembrandt"] == {
         "resize": "bicubic", "antialias": False, "align_corners": False, "fit": "squash", "clamp": False,
     }  # fmt: skip
+
+
+def test_scaled_latents_have_unit_deviation(work):
+    """Five times as wide, they outshine the noise at every moment, and a painter learns next to nothing."""
+    made = paint.latents(recipe.autoencoder_of(work), work / "pictures", 0)[:, :4]
+    assert abs(np.std(made.astype(np.float32)) - 1) < 0.05
 
 
 def test_every_word_of_the_world_and_every_syllable_is_one_token(work):
