@@ -475,9 +475,9 @@ def jobs_show(service, tell, job: Job):
     return service.job(job)
 
 
-@command(jobs, "resume", _lesson, computes=True)
+@command(jobs, "resume", _lesson)
 def jobs_resume(service, tell, job: Job):
-    """Finish an interrupted or failed job, from its last checkpoint."""
+    """Finish an interrupted or failed job from its last checkpoint, on the device that it began on."""
     return service.resume(job, progress=tell)
 
 
