@@ -2,8 +2,9 @@
 
     python -m benchmarks.exam [--family FOLDER] [--singles 512] [--pairs 128] [--photos DIR] [--shards DIR] [-o FILE]
 
-Writes the JSON and, beside it, a sheet of prompts that the painter has never seen, renders above paintings. `--photos`
-measures the autoencoder on real pictures too, `--shards` (`pictures` in the recipe's work folder) finds near copies.
+Writes the JSON and, beside it, a sheet of prompts that the painter has never seen, renders above paintings, and one of
+every category (`categories.jpg`). `--photos` measures the autoencoder on real pictures too, `--shards` (`pictures` in the
+recipe's work folder) finds near copies.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from remembrandt.family.load import load
 from remembrandt.pocket import autoencoder, judging, pictures
 from remembrandt.pocket.exam import diversity, exam, guidance, near_copies
 from remembrandt.pocket.world.captions import canonical
-from remembrandt.pocket.world.vocabulary import HELD_BACK, STYLES
+from remembrandt.pocket.world.vocabulary import CATEGORIES, HELD_BACK, STYLES
 from remembrandt.report import sheet, write_atomic
 
 FIRST = pictures.UNSEEN + 10_000
@@ -51,6 +52,13 @@ def compared(family: Family, columns: int = 8, rows: int = 4) -> Image.Image:
         renders = [pictures.picture(pictures.UNSEEN + 5_000 + row * columns + k) for k in range(columns)]
         lines += [("rendered", renders), ("painted", list(paint([canonical(s) for s in scenes], row * columns)))]
     return sheet(lines, "Unseen scenes, rendered and painted", cell=128)
+
+
+def categories(family: Family, each: int = 16) -> Image.Image:
+    """Every category without further words."""
+    paint = painter(family)
+    lines = [(f"a {words[0]}", list(paint([f"a {words[0]}"] * each, 1))) for words in CATEGORIES.values()]
+    return sheet(lines, "Every category, without further words", cell=64)
 
 
 def squares(folder: Path) -> np.ndarray:
@@ -118,6 +126,7 @@ def main() -> None:
     }
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     compared(family).save(asked.out.with_suffix(".png"))
+    categories(family).convert("RGB").save(asked.out.with_name("categories.jpg"), quality=85)
     told = ("autoencoder_psnr", "readers", "instances_auc", "painter", "diversity", "guidance")
     print(json.dumps({name: found[name] for name in told}, indent=1))
 
