@@ -333,7 +333,7 @@ Which = Annotated[str | None, Option("--model", help="The model; all of them by 
 
 
 @command(
-    models, "list", _table("name", "scope", "memory", "base", "version", "concepts", empty=LEARN)
+    models, "list", _table("name", "scope", "memory", "base", "version", "concepts", "bytes", empty=LEARN)
 )
 def models_list(service, tell):
     """Every model."""
@@ -344,6 +344,54 @@ def models_list(service, tell):
 def models_show(service, tell, name: Annotated[str, Argument(help="The model.")] = "mine"):
     """One model, its concepts and its versions."""
     return service.model(name)
+
+
+Name = Annotated[str, Argument(help="The model.")]
+To = Annotated[str, Argument(help="The new name.")]
+WhichConcept = Annotated[str, Argument(help="Identifier, name or id.")]
+VERSIONS = ("version", "present", "parent", "mean_retention", "worst_retention", "bytes", "created", "concepts")
+
+
+@command(models, "versions", _table(*VERSIONS, empty=LEARN))
+def models_versions(service, tell, name: Name = "mine"):
+    """The versions of a model: what `rollback` can go back to, and their bytes."""
+    return service.versions(name)
+
+
+@command(models, "rollback", _facts)
+def models_rollback(service, tell, name: Name = "mine"):
+    """One version back."""
+    return service.rollback(name)
+
+
+@command(models, "forget", _facts)
+def models_forget(service, tell, name: Name, concept: WhichConcept):
+    """Take one concept out again; `rollback` brings it back until `clean`."""
+    return service.forget(name, concept)
+
+
+@command(models, "promote", _lesson, computes=True)
+def models_promote(
+    service,
+    tell,
+    concept: WhichConcept,
+    to: Annotated[str, Option(help="The model that learns it; made with scope meta if it is not there.")],
+    model: Which = None,
+):
+    """Teach a tested concept to another model, with the same photos and parameters."""
+    return service.promote(concept, to, model, progress=tell)
+
+
+@command(models, "rename", _facts)
+def models_rename(service, tell, name: Name, to: To):
+    """Another name for a model."""
+    return service.rename_model(name, to)
+
+
+@command(models, "delete", _facts)
+def models_delete(service, tell, name: Name):
+    """A model with all it was taught, for good."""
+    return service.delete_model(name)
 
 
 @command(models, "export", _facts)
@@ -378,6 +426,24 @@ def concepts_show(
 ):
     """One concept."""
     return service.concept(concept, model)
+
+
+@command(concepts, "rename", _facts)
+def concepts_rename(service, tell, concept: WhichConcept, name: To, model: Which = None):
+    """Another name that calls a concept up."""
+    return service.rename_concept(concept, name, model)
+
+
+@command(concepts, "delete", _facts)
+def concepts_delete(service, tell, concept: WhichConcept, model: Which = None):
+    """A concept, its adapter and its photos, out of every version and for good."""
+    return service.delete_concept(concept, model)
+
+
+@command(app, "clean", _facts)
+def clean(service, tell):
+    """Free what nothing needs any more; a model keeps its version and the one before it."""
+    return service.clean()
 
 
 @command(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt import report
-from remembrandt.jobs import painters, telling
+from remembrandt.jobs import keeping, painters, telling
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
@@ -26,8 +26,8 @@ from remembrandt.jobs.process import alive
 from remembrandt.jobs.runner import Runner
 from remembrandt.report import Progress, silent, write_atomic
 from remembrandt.settings import Settings, Wrong, nearest
-from remembrandt.store.rows import Job
-from remembrandt.store.store import Store, new_id
+from remembrandt.store.rows import Concept, Job, Model
+from remembrandt.store.store import FILE, Store, new_id
 
 if TYPE_CHECKING:
     from remembrandt.engine.engine import Painted
@@ -182,7 +182,7 @@ class Service:
 
     def models(self) -> list[Document]:
         """The base itself, then what was taught."""
-        return telling.models(self._store())
+        return telling.models(self._store(), self._home)
 
     def model(self, name: str = MINE) -> Document:
         """Everything about one model."""
@@ -232,6 +232,56 @@ class Service:
         title = f"Another {new}: {split.total} images to remember by ({chosen})"
         report.pie([*parts, *split.concepts.items()], title).save(place / "plan.png")
         return {**found, "pie": str(place / "plan.png")}
+
+    # -- publish or keep: each answers with a receipt -------------------------------------------------
+
+    def versions(self, name: str = MINE) -> list[Document]:
+        """The versions of a model, oldest first."""
+        return keeping.versions(self._store(), self._home, name)
+
+    def rollback(self, name: str = MINE) -> Document:
+        """One version back; nothing is thrown away before `clean`."""
+        return keeping.rollback(self._store(), name)
+
+    def forget(self, name: str, concept: str) -> Document:
+        """Take a concept out of a model; `rollback` brings it back until `clean`."""
+        return keeping.forget(self._store(), self._home, name, concept)
+
+    def promote(self, concept: str, to: str, model: str | None = None, progress: Progress = silent) -> Document:
+        """Teach `to` what was tested in another model: the same photos, prompts and parameters; as `finetune`."""
+        from remembrandt.jobs import orders
+
+        store, (held, row) = self._store(), self._row(concept, model)
+        wish = orders.again(row, held, to, store, self._home)
+        order = orders.lesson(wish, store, self._family, self.settings.home)
+        return self._runner().run(self._enter(order), progress)
+
+    def rename_model(self, name: str, to: str) -> Document:
+        """Another name for a model."""
+        return keeping.rename(self._store(), name, to)
+
+    def delete_model(self, name: str) -> Document:
+        """A model with all it was taught, for good."""
+        return keeping.delete(self._store(), self._home, name)
+
+    def rename_concept(self, concept: str, name: str, model: str | None = None) -> Document:
+        """Another name that calls a concept up."""
+        from remembrandt.memory import identifiers
+
+        held, row = self._row(concept, model)
+        tokenizer = self._family(self._standing(held.name)).tokenizer
+        return keeping.call(self._store(), held, row, lambda taken: identifiers.check_name(name, tokenizer, taken))
+
+    def delete_concept(self, concept: str, model: str | None = None) -> Document:
+        """A concept, its adapter and its photos, out of every version and for good."""
+        held, row = self._row(concept, model)
+        return keeping.erase(self._store(), self._home, held, row)
+
+    def clean(self) -> Document:
+        """Free what nothing needs: versions that `rollback` cannot reach, and what only they held."""
+        if not (self.settings.home / FILE).is_file():
+            raise Wrong(f"there is no home {self.settings.home}: nothing to clean")
+        return keeping.clean(self._store(), self._home)
 
     # -- jobs --------------------------------------------------------------------------------------
 
@@ -407,6 +457,11 @@ class Service:
             raise
         write_atomic(files.folder / "request.json", json.dumps(job.request, indent=1))
         return key
+
+    def _row(self, concept: str, model: str | None) -> tuple[Model, Concept]:
+        told, store = self.concept(concept, model), self._store()
+        held = painters.taught(store, told["model"])
+        return held, keeping.find(store, held, told["id"])
 
     def _standing(self, model: str | None) -> str | Path:
         from remembrandt.jobs import work

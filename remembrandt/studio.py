@@ -21,7 +21,8 @@ from remembrandt.settings import settings
 #: Use cases whose answer is the document that `--json` prints.
 TELLING = (
     "prepare", "models", "model", "concepts", "concept", "samplers", "methods", "families",
-    "jobs", "job", "cancel", "export", "plan", "demo", "add_family", "pull_family",
+    "jobs", "job", "cancel", "export", "plan", "demo", "add_family", "pull_family", "versions", "rollback",
+    "forget", "rename_model", "delete_model", "rename_concept", "delete_concept", "clean",
 )  # fmt: skip
 
 
@@ -68,6 +69,10 @@ class Studio:
     def finetune(self, images, category: str, **options: Any) -> Lesson:
         """Teach one concept; options and errors as `Service.finetune`."""
         return Lesson(**self.service.finetune(images, category, **options))
+
+    def promote(self, concept: str, to: str, **options: Any) -> Lesson:
+        """Teach a tested concept to another model, as it was taught."""
+        return Lesson(**self.service.promote(concept, to, **options))
 
     def resume(self, job: str, **options: Any) -> Lesson:
         """Finish an interrupted lesson."""

@@ -209,6 +209,17 @@ def test_a_wrong_wish_for_a_picture(words, home, tmp_path):
         (["jobs", "resume", "nothing"], "jobs list"),
         (["jobs", "cancel", "nothing"], "jobs list"),
         (["families", "add", "small", "nowhere"], "nowhere"),
+        (["models", "versions", "mien"], "did you mean 'mine'"),
+        (["models", "rollback", "mine"], "no version before 1"),
+        (["models", "rollback", "nobody"], "nobody"),
+        (["models", "forget", "mine", "brisco"], "did you mean 'briscoe'"),
+        (["models", "promote", "briscoe", "--to", "mine"], "another model"),
+        (["models", "promote", "briscoe", "--to", "../up"], "model name"),
+        (["models", "promote", "rex", "--to", "all"], "rex"),
+        (["models", "rename", "mine", "pocket"], "base's"),
+        (["models", "delete", "pretrained"], "pretrained"),
+        (["concepts", "rename", "briscoe", "bird"], "knows"),
+        (["concepts", "delete", "brisco"], "did you mean 'briscoe'"),
         (["prepare", "nowhere"], "nowhere"),
     ],
 )
@@ -218,7 +229,7 @@ def test_unknown_names(words, expected, home, tmp_path):
     assert sorted(home.rglob("*")) == before and not list((tmp_path / "here").iterdir())
 
 
-@pytest.mark.parametrize("words", [["models", "show", "nobody"], ["jobs", "resume", "x"]])
+@pytest.mark.parametrize("words", [["models", "show", "nobody"], ["jobs", "resume", "x"], ["clean"]])
 def test_reading_makes_no_home(words, tmp_path):
     wrong(call(*words, home=tmp_path / "home"))
     for lists in (["models", "list"], ["jobs", "list"], ["concepts", "list"]):
@@ -281,6 +292,7 @@ def test_one_document_on_stdout(home, shots, tmp_path):
     assert told("families", "list", home=home)[0]["name"] == "pocket"
     assert {"name", "calls_per_step"} <= told("samplers", home=home)[0].keys()
     assert told("methods", home=home)[0]["name"] == "oft"
+    assert told("models", "versions", home=home)[0]["present"] is True
     ready = told("prepare", shots, "-o", tmp_path / "ready", home=home)
     assert len(ready["images"]) == 4 and Image.open(ready["sheet"]).width > 300
     assert np.asarray(Image.open(ready["images"][0]["path"])).shape == (128, 128, 3)

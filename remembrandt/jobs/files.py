@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,10 @@ class Home:
         return self.path / "photos"
 
     @property
+    def bases(self) -> Path:
+        return self.path / "bases"
+
+    @property
     def class_pictures(self) -> Path:
         """Class images that lessons share, by a digest of what made them."""
         return self.path / "class"
@@ -46,7 +50,7 @@ class Home:
         return self.path / "models" / model / key
 
     def base(self, digest: str) -> Path:
-        return self.path / "bases" / digest
+        return self.bases / digest
 
     def relative(self, path: Path) -> str:
         """As the database keeps it."""
@@ -150,6 +154,26 @@ def _foreign(folder: str, names: list[str]) -> list[str]:
         return name.endswith((".json", ".txt", ".safetensors"))
 
     return [name for name in names if not own(name)]
+
+
+def size(places: Iterable[Path]) -> int:
+    """Bytes on disk of files and folders; what several share (a hard link) counts once."""
+    seen: dict[tuple[int, int], int] = {}
+    for place in places:
+        for path in (place, *place.rglob("*")) if place.is_dir() else (place,):
+            if path.is_file():
+                stat = path.stat()
+                seen[stat.st_dev, stat.st_ino] = stat.st_size
+    return sum(seen.values())
+
+
+def remove(places: Iterable[Path]) -> int:
+    """Take files and folders away; returns the bytes that became free."""
+    found = [place for place in places if place.exists()]
+    freed = size(p for place in found for p in (place, *place.rglob("*")) if p.is_file() and p.stat().st_nlink == 1)
+    for place in found:
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    return freed
 
 
 def document(path: Path) -> dict | None:

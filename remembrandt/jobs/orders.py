@@ -17,7 +17,8 @@ import torch
 from remembrandt.conditions import text
 from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
-from remembrandt.jobs.painters import MINE, RESERVED, known, spelled
+from remembrandt.jobs.files import Home
+from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled
 from remembrandt.memory import identifiers
 from remembrandt.settings import Wrong, nearest
 from remembrandt.store.rows import Concept, Model
@@ -26,7 +27,6 @@ from remembrandt.training import methods, photos
 
 SCOPES = ("private", "private_meta", "meta")
 MEMORIES = ("gated", "replay", "consolidated")
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 CATEGORY = re.compile(r"[^\W_]+([ '-][^\W_]+){0,5}")
 Document = dict[str, Any]
 
@@ -97,6 +97,34 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     compose(used)
     row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)
     return Order(row, list(prepared.squares), beside, compose)
+
+
+def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> Wish:
+    """The wish that teaches `concept` to the model `to` as it was taught: a promotion."""
+    if to == held.name:
+        raise Wrong(f"{held.name} knows {concept.identifier!r} already: give another model to --to")
+    photos = [home.photos / f"{address}.png" for address in concept.photos]
+    if not photos or not all(p.is_file() for p in photos):
+        raise Wrong(f"the photos of {concept.identifier!r} are gone: teach {to} from your own with finetune")
+    target, facts, word = store.model(to), concept.facts, concept.identifier
+    new = target is None or not target.version
+    taken = not new and word in store.used(target.id)  # type: ignore[union-attr]
+    prompt = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", facts["prompts"][0])
+    return Wish(
+        photos,
+        concept.category,
+        concept.name,
+        to,
+        base=str(home.path / held.base["folder"]) if new else None,
+        scope="meta" if new else None,
+        memory=held.memory if new and held.scope != "private" else None,
+        method=concept.method,
+        identifier=None if taken else word,
+        instance_prompt=prompt,
+        class_prompt=facts["class_prompt"],
+        seed=facts["seed"],
+        options=facts["options"],
+    )
 
 
 def _category(category: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from remembrandt.store.store import Store
 
 MINE, PRETRAINED, POCKET, VARIATIONS = "mine", "pretrained", "pocket", "variations"
 RESERVED = (PRETRAINED, VARIATIONS, POCKET)
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 Document = dict[str, Any]
 
 

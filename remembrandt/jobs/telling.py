@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from remembrandt.jobs.files import Home
+from remembrandt.jobs.keeping import weight
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
 from remembrandt.jobs.process import alive
 from remembrandt.store.rows import Concept, Job, Model
@@ -13,13 +15,13 @@ from remembrandt.store.store import Store
 Document = dict[str, Any]
 
 
-def models(store: Store) -> list[Document]:
+def models(store: Store, home: Home) -> list[Document]:
     """The base itself, then what was taught."""
     rows = [_untaught(PRETRAINED)]
     for held in store.models():
         row = {"name": held.name, "scope": held.scope, "memory": held.memory}
         facts = {"base": held.base["name"], "version": held.version}
-        rows.append({**row, **facts, "concepts": len(store.concepts(held))})
+        rows.append({**row, **facts, "concepts": len(store.concepts(held)), "bytes": weight(store, home, held)})
     return rows
 
 
@@ -83,5 +85,5 @@ def job(row: Job) -> Document:
 def _untaught(name: str) -> Document:
     mine = name == MINE
     scope, memory = ("private_meta", "gated") if mine else (PRETRAINED, None)
-    fresh = {"version": 0, "concepts": 0}
+    fresh = {"version": 0, "concepts": 0, "bytes": 0}
     return {"name": name, "scope": scope, "memory": memory, "base": POCKET, **fresh}

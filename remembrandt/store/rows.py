@@ -29,7 +29,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Version:
-    """A state of a model: the ids of its concepts, oldest first, and its weights if they moved."""
+    """A state of a model: the ids of its concepts, oldest first, and its weights if they moved.
+
+    `parent` is the number of the version it came from, 0 where it is the first.
+    """
 
     model: str
     number: int
@@ -37,6 +40,7 @@ class Version:
     concepts: list[str]
     weights: str | None
     retention: dict[str, Any]
+    parent: int = 0
     created: float = 0.0
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import JSON, Column, Float, ForeignKey, Integer, MetaData, Strin
 from sqlalchemy import UniqueConstraint as Unique
 
 METADATA = MetaData()
-HEAD = "0001"  # the newest file in migrations/versions; a test compares
+HEAD = "0002"  # the newest file in migrations/versions; a test compares
 
 
 def _table(name: str, *parts: Column | Unique) -> Table:
@@ -40,6 +40,7 @@ versions = _table(
     _text("weights", nullable=True),  # a family folder, where the UNet itself was moved
     Column("retention", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    Column("parent", Integer, nullable=False, server_default="0"),  # the version it came from; 0: none
 )
 
 concepts = _table(

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from remembrandt.settings import Wrong
 from remembrandt.store import schema
@@ -117,11 +117,11 @@ class Store:
             held = _read(Model, row)
             if held.version and (weights or held.base["digest"] != base["digest"]):
                 raise Wrong(f"{held.name} has changed since this lesson began: teach it anew")
-            number = held.version + 1
+            number = _next(connection, held.id)
             older = _version(connection, held.id, held.version)
             ids = [*(older.concepts if older else []), concept.id]
-            result = {**result, "version": number}
-            row = Version(held.id, number, job.id, ids, weights, result["retention"], now)
+            result = {**result, "model": held.name, "version": number}
+            row = Version(held.id, number, job.id, ids, weights, result["retention"], held.version, now)
             connection.execute(insert(schema.versions), asdict(row))
             made = replace(concept, lesson=number, created=now)
             connection.execute(insert(schema.concepts), asdict(made))
@@ -166,14 +166,8 @@ class Store:
                     select(schema.models).where(schema.models.c.id == job.model)
                 ).one()
                 _not_taught_now(connection, _read(Model, held), alive, but=key)
-            taken = replace(
-                job,
-                state="running",
-                worker=worker,
-                attempt=job.attempt + 1,
-                started=time.time(),
-                error=None,
-            )
+            fresh = {"state": "running", "worker": worker, "attempt": job.attempt + 1}
+            taken = replace(job, started=time.time(), error=None, **fresh)
             connection.execute(update(t).where(t.c.id == key).values(**asdict(taken)))
             _happened(connection, key, "running", {"attempt": taken.attempt})
         return self.job(key, job.owner) or taken
@@ -246,6 +240,12 @@ def _version(connection: Connection, model: str, number: int) -> Version | None:
     row = connection.execute(select(t).where(t.c.model == model, t.c.number == number))
     found = row.one_or_none()
     return None if found is None else _read(Version, found)
+
+
+def _next(connection: Connection, model: str) -> int:
+    """A number that no version of the model ever had, also none that was rolled back."""
+    t = schema.versions
+    return (connection.execute(select(func.max(t.c.number)).where(t.c.model == model)).scalar() or 0) + 1
 
 
 def _used(connection: Connection, model: str) -> set[str]:

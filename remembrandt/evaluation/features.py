@@ -1,0 +1,64 @@
+"""Pictures as unit vectors: what a family's image encoder sees in them, and its judge of instances if it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from remembrandt.evaluation import judges
+from remembrandt.family.family import Family
+
+AT_ONCE = 32
+Look = Callable[[Sequence[np.ndarray]], NDArray[np.float64]]
+
+
+def looks(family: Family) -> dict[str, Look]:
+    """By name, the extractors that the family brings; pictures uint8 (h, w, 3) -> (n, d). Empty where it has none.
+
+    `image encoder` sees what captions say, hardly who it is: it understates forgetting about threefold
+    (docs/decisions.md). `instances` was trained to tell two of a kind apart.
+    """
+    found: dict[str, Look] = {}
+    if family.image_encoder is not None:
+        found["image encoder"] = lambda pictures: encoded(family, pictures)
+    place = family.folder / "judges" / "instances" if family.folder else None
+    if place and (place / "config.json").is_file():
+        found["instances"] = lambda pictures: told_apart(judges.load(place), pictures)
+    return found
+
+
+def plain(pictures: Sequence[np.ndarray]) -> NDArray[np.float64]:
+    """Without a network: 16 x 16 pixels less their mean, as unit vectors. For families that bring no encoder."""
+    small = _pixels(pictures, 16, antialias=True).flatten(1).double().numpy()
+    small = small - small.mean(1, keepdims=True)
+    return small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-9)
+
+
+@torch.inference_mode()
+def encoded(family: Family, pictures: Sequence[np.ndarray]) -> NDArray[np.float64]:
+    """CLIP's image embeddings, resized as the family's record says."""
+    tower = family.image_encoder
+    assert tower is not None
+    size, antialias = tower.config.image_size, bool(family.record.resize.get("antialias", True))
+    x = _pixels(pictures, int(size), antialias)  # type: ignore[arg-type]
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+    x = ((x / 255 - mean) / std).to(tower.device, tower.dtype)
+    rows = [F.normalize(tower(part).image_embeds.float(), dim=-1).cpu() for part in x.split(AT_ONCE)]
+    return torch.cat(rows).double().numpy()
+
+
+@torch.inference_mode()
+def told_apart(judge: torch.nn.Module, pictures: Sequence[np.ndarray]) -> NDArray[np.float64]:
+    """By the instance extractor."""
+    return torch.cat([judge(judges.pixels(np.stack([p]))) for p in pictures]).double().numpy()
+
+
+def _pixels(pictures: Sequence[np.ndarray], size: int, antialias: bool) -> torch.Tensor:
+    """(n, 3, size, size) in [0, 255]; squashed, one by one, for they may differ in size."""
+    made = [torch.tensor(np.ascontiguousarray(p)).permute(2, 0, 1)[None].float() for p in pictures]
+    return torch.cat([F.interpolate(x, (size, size), mode="bicubic", antialias=antialias) for x in made])

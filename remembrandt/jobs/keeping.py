@@ -1,0 +1,177 @@
+"""What becomes of models and concepts after their lessons: each use case returns its receipt.
+
+Rows first, then files: killed between the two, a file is left that no row names, and `clean` takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from remembrandt.jobs import painters
+from remembrandt.jobs.files import Home, remove, size
+from remembrandt.jobs.painters import MODEL_NAME, RESERVED
+from remembrandt.jobs.process import alive
+from remembrandt.settings import Wrong, nearest
+from remembrandt.store import lineage
+from remembrandt.store.rows import Concept, Model, Version
+from remembrandt.store.store import Store
+
+Document = dict[str, Any]
+
+
+def versions(store: Store, home: Home, name: str) -> list[Document]:
+    """The versions of a model, oldest first; `bytes` is what each needs beyond the base, shared or not."""
+    held = painters.taught(store, name)
+    known = {c.id: c for c in lineage.everything(store)[2]}
+    return [
+        {
+            "version": v.number,
+            "present": v.number == held.version,
+            "parent": v.parent,
+            "concepts": [known[key].identifier for key in v.concepts],
+            "mean_retention": v.retention.get("mean"),
+            "worst_retention": v.retention.get("worst"),
+            "bytes": size(home.path / place for place in _places(v, known)),
+            "job": v.job,
+            "created": v.created,
+        }
+        for v in store.versions(held.id)
+    ]
+
+
+def weight(store: Store, home: Home, model: Model) -> int:
+    """Bytes of all versions of a model together, beyond its base."""
+    known = {c.id: c for c in lineage.everything(store)[2]}
+    return size(home.path / place for v in store.versions(model.id) for place in _places(v, known))
+
+
+def _places(version: Version, known: dict[str, Concept]) -> list[str]:
+    own = [known[key].folder for key in version.concepts]
+    return own if version.weights is None else [*own, version.weights]
+
+
+def rollback(store: Store, name: str) -> Document:
+    """One version back."""
+    held = painters.taught(store, name)
+    had = {c.id: c.identifier for c in store.concepts(held)}
+    now = lineage.rollback(store, held, alive)
+    return {
+        "model": held.name,
+        "version": now.number,
+        "was": held.version,
+        "lost": [word for key, word in had.items() if key not in now.concepts],
+        "concepts": [c.identifier for c in store.concepts(painters.taught(store, name))],
+    }
+
+
+def forget(store: Store, home: Home, name: str, word: str) -> Document:
+    """Take one concept out again. Its files stay until `clean`, so that `models rollback` brings it back."""
+    held = painters.taught(store, name)
+    concept = find(store, held, word)
+    _gated(held, "forget")
+    made = lineage.without(store, held, concept, alive)
+    return {
+        "model": held.name,
+        "version": made.number,
+        "was": held.version,
+        "concept": concept.id,
+        "identifier": concept.identifier,
+        "bytes": size([home.path / concept.folder]),
+        "undo": f"models rollback {held.name}",
+    }
+
+
+def _gated(model: Model, what: str) -> None:
+    """Gated concepts can be dropped. Shared weights would be taught anew without one, by `orders.again` for each
+    of the others into a draft that takes the model's name: to come with the memory `replay`.
+    """
+    if model.scope == "private":
+        raise Wrong(f"{model.name} is private and holds one concept: `models delete {model.name}` takes both")
+    if model.memory != "gated":
+        why = "its weights hold all concepts, and rebuilding them without one is not there yet"
+        raise Wrong(f"{model.name} has memory {model.memory!r} and cannot {what} one concept: {why}")
+
+
+def rename(store: Store, name: str, to: str) -> Document:
+    """Another name for a model."""
+    held = painters.taught(store, name)
+    if to in RESERVED or not MODEL_NAME.fullmatch(to):
+        raise Wrong(f"model name {to!r} is the base's, or not letters, digits, '-', '_' and '.', 64 at most")
+    lineage.rename(store, held, to, alive)
+    return {"model": to, "was": held.name, "version": held.version}
+
+
+def delete(store: Store, home: Home, name: str) -> Document:
+    """A model with all its versions, concepts and photos, for good."""
+    held = painters.taught(store, name)
+    rows, concepts = store.versions(held.id), [c for c in lineage.everything(store)[2] if c.model == held.id]
+    lineage.drop(store, held, alive)
+    own = [c.folder for c in concepts] + [v.weights for v in rows if v.weights]
+    places = [*(home.path / place for place in own), *_alone(store, home, concepts)]
+    told = {"versions": len(rows), "concepts": [c.identifier for c in concepts]}
+    return {"model": held.name, **told, "bytes": remove(places)}
+
+
+def call(store: Store, model: Model, concept: Concept, check: Callable[[Collection[str]], str]) -> Document:
+    """Another name for a concept; `check(taken)` gives it as it will be written."""
+    others = [c for c in store.concepts(model) if c.id != concept.id]
+    names = {c.name for c in others if c.name} | {w for c in (*others, concept) for w in c.category.lower().split()}
+    told = check(names | store.used(model.id))
+    lineage.call(store, concept, told)
+    facts = {"concept": concept.id, "identifier": concept.identifier, "model": model.name}
+    return {**facts, "name": told, "was": concept.name}
+
+
+def erase(store: Store, home: Home, model: Model, concept: Concept) -> Document:
+    """A concept with its adapter and photos, out of every version, for good."""
+    _gated(model, "delete")
+    lineage.erase(store, model, concept, alive)
+    freed = remove([home.path / concept.folder, *_alone(store, home, [concept])])
+    told = {"concept": concept.id, "identifier": concept.identifier, "name": concept.name, "model": model.name}
+    return {**told, "bytes": freed}
+
+
+def clean(store: Store, home: Home) -> Document:
+    """Free what no model needs any more.
+
+    Versions that `models rollback` cannot reach, adapters, weights, photos and bases that no version
+    holds, class images (which are painted anew when they are wanted), and files of ended jobs.
+    """
+    gone = lineage.prune(store, alive)
+    models, rows, concepts = lineage.everything(store)
+    needed = {c.folder for c in concepts} | {v.weights for v in rows} | {m.base["folder"] for m in models}
+    kept = {home.path / Path(place) for place in needed if place}
+    kept |= {p.parent for p in kept}  # a base that is one file lies in a folder of its own
+    photos = {f"{address}.png" for c in concepts for address in c.photos}
+    waiting = lineage.unfinished(store)
+    kept |= {home.concept(j.request["model"], j.request["concept"]["id"]) for j in waiting if "concept" in j.request}
+    jobs = {j.id for j in waiting} | {v.job for v in rows} | {c.job for c in concepts}
+    found = {
+        "weights": [p for p in home.path.glob("models/*/*") if p not in kept],
+        "bases": [p for p in home.bases.glob("*") if p not in kept],
+        "photos": [p for p in home.photos.glob("*") if p.name not in photos],
+        "class_images": list(home.class_pictures.glob("*")),
+        "jobs": [p for p in home.path.glob("jobs/*") if p.name not in jobs],
+    }
+    counts = {what: len(places) for what, places in found.items()}
+    freed = remove(place for places in found.values() for place in places)
+    return {"bytes": freed, "versions": len(gone), **counts}
+
+
+def find(store: Store, model: Model, word: str) -> Concept:
+    """The concept of a model by identifier, name or id."""
+    known = store.concepts(model)
+    found = next((c for c in known if word.lower() in (c.identifier, c.name, c.id)), None)
+    if found is None:
+        hint = nearest(word, [w for c in known for w in (c.identifier, c.name) if w])
+        raise Wrong(f"{model.name} knows no concept {word!r}.{hint} `concepts list` names them")
+    return found
+
+
+def _alone(store: Store, home: Home, concepts: list[Concept]) -> list[Path]:
+    """The photos and lessons' files of these concepts, but for photos that others were taught with too."""
+    still = {address for c in lineage.everything(store)[2] for address in c.photos}
+    photos = {home.photos / f"{a}.png" for c in concepts for a in c.photos if a not in still}
+    return [*sorted(photos), *(home.job(c.job) for c in concepts)]

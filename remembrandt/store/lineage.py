@@ -1,0 +1,153 @@
+"""Versions of a model after they were published: a step back, a concept taken out, what may be thrown away.
+
+A number is given to one version only, whatever was rolled back before: a picture's recipe names it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from remembrandt.settings import Wrong
+from remembrandt.store import schema
+from remembrandt.store.connect import writing
+from remembrandt.store.rows import RESUMABLE, Concept, Job, Model, Version
+from remembrandt.store.store import Alive, Store, _next, _not_taught_now, _read, _version
+
+
+def ancestry(store: Store, model: Model) -> list[Version]:
+    """The versions that led to the present one, it included, oldest first."""
+    known, found, at = {v.number: v for v in store.versions(model.id)}, [], model.version
+    while at in known:
+        found.append(known[at])
+        at = known[at].parent
+    return found[::-1]
+
+
+def rollback(store: Store, model: Model, alive: Alive) -> Version:
+    """The model is what it was one version before; the version that is left stays until `prune`."""
+    with writing(store.engine) as connection:
+        held = _held(connection, model, alive)
+        now = _version(connection, held.id, held.version)
+        before = now and _version(connection, held.id, now.parent)
+        if before is None:
+            raise Wrong(f"{held.name} has no version before {held.version}: `models versions {held.name}` lists them")
+        _point(connection, held, before.number)
+    return before
+
+
+def without(store: Store, model: Model, concept: Concept, alive: Alive) -> Version:
+    """The model's next version lacks `concept` and is otherwise the present one."""
+    with writing(store.engine) as connection:
+        held = _held(connection, model, alive)
+        now = _version(connection, held.id, held.version)
+        assert now is not None
+        ids = [key for key in now.concepts if key != concept.id]
+        why = {"mean": 1.0, "worst": 1.0, "published": True, "forgot": concept.identifier}
+        made = Version(held.id, _next(connection, held.id), "", ids, None, why, now.number, time.time())
+        connection.execute(insert(schema.versions), asdict(made))
+        _point(connection, held, made.number)
+    return made
+
+
+def erase(store: Store, model: Model, concept: Concept, alive: Alive) -> None:
+    """Take a concept out of every version of its model, and its row away."""
+    t = schema.versions
+    with writing(store.engine) as connection:
+        held = _held(connection, model, alive)
+        for row in connection.execute(select(t).where(t.c.model == held.id)).all():
+            ids = [key for key in row.concepts if key != concept.id]
+            mine = (t.c.model == held.id) & (t.c.number == row.number)
+            connection.execute(update(t).where(mine).values(concepts=ids))
+        connection.execute(delete(schema.concepts).where(schema.concepts.c.id == concept.id))
+
+
+def rename(store: Store, model: Model, name: str, alive: Alive) -> None:
+    """Another name for a model; its files stay where they are."""
+    t = schema.models
+    with writing(store.engine) as connection:
+        held = _held(connection, model, alive)
+        row = connection.execute(select(t).where(t.c.owner == held.owner, t.c.name == name)).one_or_none()
+        if row is not None and row.version:
+            raise Wrong(f"there is a model {name!r} already: choose another name, or delete that one")
+        if row is not None:  # it was never taught: only lessons that failed know it
+            _drop(connection, _read(Model, row))
+        connection.execute(update(t).where(t.c.id == held.id).values(name=name))
+
+
+def call(store: Store, concept: Concept, name: str | None) -> None:
+    """Another name for a concept."""
+    t = schema.concepts
+    with writing(store.engine) as connection:
+        connection.execute(update(t).where(t.c.id == concept.id).values(name=name))
+
+
+def drop(store: Store, model: Model, alive: Alive) -> None:
+    """A model, its versions, concepts and identifiers; its jobs stay as history and cannot go on."""
+    with writing(store.engine) as connection:
+        _drop(connection, _held(connection, model, alive))
+
+
+def prune(store: Store, alive: Alive) -> list[Version]:
+    """Give up what no model can go back to: all versions but the present one and the one before it.
+
+    Concepts that no version holds go too. `Wrong` while a lesson runs: its files have no row yet.
+    """
+    gone: list[Version] = []
+    with writing(store.engine) as connection:
+        j, v, c = schema.jobs, schema.versions, schema.concepts
+        for row in connection.execute(select(j).where(j.c.state == "running")):
+            if alive(row.worker or ""):
+                raise Wrong(f"job {row.id} runs: wait until it is done, then clean")
+        for row in connection.execute(select(schema.models)).all():
+            held = _read(Model, row)
+            rows = [_read(Version, r) for r in connection.execute(select(v).where(v.c.model == held.id))]
+            now = next((r for r in rows if r.number == held.version), None)
+            kept = [r for r in rows if now and r.number in (now.number, now.parent)]
+            gone += [r for r in rows if r not in kept]
+            connection.execute(delete(v).where(v.c.model == held.id, v.c.number.not_in([r.number for r in kept])))
+            ids = {key for r in kept for key in r.concepts}
+            connection.execute(delete(c).where(c.c.model == held.id, c.c.id.not_in(ids)))
+    return gone
+
+
+def everything(store: Store) -> tuple[list[Model], list[Version], list[Concept]]:
+    """All rows of all owners: what a home must keep the files of."""
+    tables = ((Model, schema.models), (Version, schema.versions), (Concept, schema.concepts))
+    models, versions, concepts = (store._all(kind, select(table)) for kind, table in tables)
+    return models, versions, concepts  # type: ignore[return-value]
+
+
+def unfinished(store: Store) -> list[Job]:
+    """The jobs whose files are still needed: they run, wait, or were interrupted."""
+    t = schema.jobs
+    states = ("running", *(s for s in RESUMABLE if s != "failed"))
+    return store._all(Job, select(t).where(t.c.state.in_(states)))
+
+
+def _held(connection: Connection, model: Model, alive: Alive) -> Model:
+    t = schema.models
+    row = connection.execute(select(t).where(t.c.id == model.id)).one_or_none()
+    if row is None:
+        raise Wrong(f"{model.name} was deleted meanwhile")
+    _not_taught_now(connection, _read(Model, row), alive)
+    return _read(Model, row)
+
+
+def _point(connection: Connection, model: Model, to: int) -> None:
+    t = schema.models
+    connection.execute(update(t).where(t.c.id == model.id).values(version=to))
+
+
+def _drop(connection: Connection, model: Model) -> None:
+    j = schema.jobs
+    ended = {"model": None, "finished": time.time()}
+    lost: Iterable[str] = (*RESUMABLE, "running")
+    connection.execute(update(j).where(j.c.model == model.id, j.c.state.in_(lost)).values(state="canceled", **ended))
+    connection.execute(update(j).where(j.c.model == model.id).values(model=None))
+    for table in (schema.versions, schema.concepts, schema.identifiers):
+        connection.execute(delete(table).where(table.c.model == model.id))
+    connection.execute(delete(schema.models).where(schema.models.c.id == model.id))
