@@ -25,7 +25,7 @@ from remembrandt.memory import lesson
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Progress, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training import dreambooth, examples, methods
+from remembrandt.training import class_images, examples, methods
 from remembrandt.training.examples import Example
 
 Document = dict[str, Any]
@@ -136,17 +136,14 @@ def _class_examples(
 ) -> list[Example]:
     """What holds the category in place: the user's pictures, or painted ones that lessons share."""
     count = request["options"].get("num_class_images", 0)
-    prompt, seed = request["class_prompt"], request["seed"]
+    prompt = request["class_prompt"]
     squares = files.squares("class")
     if not squares and count:
         place = files.home.class_pictures
-        squares = dreambooth.class_pictures(
-            family, prompt, count, place, seed=seed, progress=progress
-        )
+        squares = class_images.paint(family, prompt, count, place, progress=progress)
     if not squares:
         return []
-    weight = request["options"].get("prior_weight", 1.0)
-    return examples.encode(family, squares, [prompt], kind="class", weight=weight)
+    return examples.encode(family, squares, [prompt], kind="class")
 
 
 @contextmanager

@@ -19,7 +19,8 @@ LARGEST = 32  # latents a side
 def plain_attention(unet: UNet2DConditionModel) -> Iterator[None]:
     """Inside, `unet` attends plainly where that is the faster way to train it."""
     fused = unet.attn_processors
-    if unet.device.type != "cpu" or unet.config["sample_size"] > LARGEST:
+    sparing = unet.is_gradient_checkpointing  # scores are what it saves; and it runs again outside of this block
+    if unet.device.type != "cpu" or unet.config["sample_size"] > LARGEST or sparing:
         yield
         return
     unet.set_attn_processor(AttnProcessor())

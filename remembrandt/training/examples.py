@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -27,28 +27,40 @@ from torch import Tensor
 from remembrandt.family.family import Family
 from remembrandt.report import write_atomic
 
-GOLDEN = (math.sqrt(5) - 1) / 2
+# Two strides whose multiples fill the unit square: photos and priors meet in ever new pairs, each at its rate.
+GOLDEN, SILVER = (math.sqrt(5) - 1) / 2, math.sqrt(2) - 1
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """`mean` and `std` (4, h, w) of latents, fp32 on the CPU; `weight` is its share of draws."""
+    """`mean` and `std` (4, h, w) of latents, fp32 on the CPU; `weight` is its share of draws.
+
+    `mask` (1, h, w) in [0, 1] says how much each place counts. What is no "instance" is a prior: pictures of the
+    class, and of the past.
+    """
 
     mean: Tensor
     std: Tensor
     prompt: str
     weight: float = 1.0
-    kind: Literal["instance", "class"] = "instance"
+    kind: Literal["instance", "class", "past"] = "instance"
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`latents`, `noise` (B, 4, h, w), B times as `moments` in [0, 1), B prompts ("": dropped)."""
+    """`latents`, `noise` (B, 4, h, w), B times as `moments` in [0, 1), B prompts ("": dropped).
+
+    `weights` (B,) of the rows' losses: those of the photos sum to 1, those of the priors to their weight. `masks`
+    (B, 1, h, w) where an example has one.
+    """
 
     latents: Tensor
     noise: Tensor
     moments: list[float]
     prompts: list[str]
+    weights: list[float]
+    masks: Tensor | None = None
 
 
 def encode(
@@ -56,20 +68,25 @@ def encode(
     squares: Sequence[np.ndarray],
     prompts: Sequence[str],
     *,
-    kind: Literal["instance", "class"] = "instance",
+    kind: Literal["instance", "class", "past"] = "instance",
     weight: float = 1.0,
     flip: bool = False,
+    masks: Sequence[np.ndarray | None] | None = None,
 ) -> list[Example]:
-    """An example for each square (uint8, (s, s, 3)), prompt and flip; they share `weight`."""
+    """An example for each square (uint8, (s, s, 3)), prompt and flip; they share `weight`.
+
+    `masks` (uint8, (s, s); white counts) reach the latents' grid by the mean.
+    """
     found = []
-    for square in squares:
+    for square, mask in zip(squares, masks or [None] * len(squares), strict=True):
         views = [square, square[:, ::-1]] if flip else [square]
+        shades = [mask, None if mask is None else mask[:, ::-1]]
         pixels = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
         with torch.no_grad():
             means, stds = family.encode(pixels.float() / 127.5 - 1)
         found += [
-            Example(m.cpu(), s.cpu(), p, 1.0, kind)
-            for m, s in zip(means, stds, strict=True)
+            Example(m.cpu(), s.cpu(), p, 1.0, kind, None if shade is None else _mask(shade, m.shape[-2:]))
+            for m, s, shade in zip(means, stds, shades, strict=False)
             for p in prompts
         ]
     return [replace(e, weight=weight / len(found)) for e in found]
@@ -81,6 +98,7 @@ def save(examples: Sequence[Example], path: Path) -> None:
         "mean": torch.stack([e.mean for e in examples]),
         "std": torch.stack([e.std for e in examples]),
     }
+    tensors |= {f"mask.{k}": e.mask for k, e in enumerate(examples) if e.mask is not None}
     facts = json.dumps([[e.prompt, e.weight, e.kind] for e in examples])
     write_atomic(path, write_tensors(tensors, metadata={"examples": facts}))
 
@@ -89,8 +107,10 @@ def load(path: Path) -> list[Example]:
     """What `save` wrote, bit for bit."""
     with safe_open(path, "pt") as file:
         facts = json.loads(file.metadata()["examples"])
-        pairs = zip(file.get_tensor("mean"), file.get_tensor("std"), facts, strict=True)
-        return [Example(mean, std, *fact) for mean, std, fact in pairs]
+        names = set(file.keys())
+        masks = [file.get_tensor(n) if (n := f"mask.{k}") in names else None for k in range(len(facts))]
+        rows = zip(file.get_tensor("mean"), file.get_tensor("std"), facts, masks, strict=True)
+        return [Example(mean, std, *fact, mask) for mean, std, fact, mask in rows]
 
 
 def draw(
@@ -100,27 +120,56 @@ def draw(
     batch: int,
     dropout: float = 0.0,
     part: slice = slice(None),
+    prior: float = 1.0,
 ) -> Batch:
     """Batch `step` of a lesson, or `part` of it; with probability `dropout` a prompt is dropped.
 
-    Which example: a golden-ratio sequence over the weights, which serves each its share evenly from
-    the first draws on. When: one offset a step, spread evenly over the batch, so that each step
-    sees all parts of the schedule.
+    Photos and priors, where there are any, alternate: as many of each in every even batch, and `prior` is the weight
+    of the priors' loss beside that of the photos. Which example: a low-discrepancy sequence over the weights, which
+    serves each its share evenly from the first draws on. When: one offset a step, spread evenly over the batch, so
+    that each step sees all parts of the schedule.
     """
-    edges = list(accumulate(e.weight for e in examples))
-    start, offset = _uniform(_generator(seed, "start")), _uniform(_generator(seed, step))
-    indices = range(batch)[part]
-    latents, noises, prompts = [], [], []
+    pools = [[e for e in examples if e.kind == "instance"], [e for e in examples if e.kind != "instance"]]
+    ways = [_way(pool, seed, *way) for pool, way in zip(pools, (("start", GOLDEN), ("prior", SILVER)), strict=True)]
+    kinds = 1 + any(e.weight for e in pools[1])
+    counts = [len(range((which - step * batch) % kinds, batch, kinds)) for which in range(kinds)]
+    offset, indices = _uniform(_generator(seed, step)), range(batch)[part]
+    latents, noises, prompts, weights, masks = [], [], [], [], []
     for index in indices:
-        place = (start + (step * batch + index) * GOLDEN) % 1.0 * edges[-1]
-        example = examples[min(bisect_right(edges, place), len(examples) - 1)]
+        number, which = divmod(step * batch + index, kinds)
+        example = ways[which](number)
+        weights.append((prior if which else 1.0) / counts[which])
+        masks.append(example.mask)
         generator = _generator(seed, step, index)
         sample, noise = torch.randn((2, *example.mean.shape), generator=generator)
         latents.append(example.mean + example.std * sample)
         noises.append(noise)
         prompts.append("" if _uniform(generator) < dropout else example.prompt)
     moments = [(offset + index / batch) % 1.0 for index in indices]
-    return Batch(torch.stack(latents), torch.stack(noises), moments, prompts)
+    return Batch(torch.stack(latents), torch.stack(noises), moments, prompts, weights, _masks(masks, latents))
+
+
+def _way(pool: Sequence[Example], seed: int, name: str, stride: float) -> Callable[[int], Example]:
+    """Draw number n from a pool."""
+    edges = list(accumulate(e.weight for e in pool))
+    start = _uniform(_generator(seed, name))
+
+    def drawn(number: int) -> Example:
+        place = (start + number * stride) % 1.0 * edges[-1]
+        return pool[min(bisect_right(edges, place), len(pool) - 1)]
+
+    return drawn
+
+
+def _mask(shade: np.ndarray, size: Sequence[int]) -> Tensor:
+    picture = torch.from_numpy(np.ascontiguousarray(shade)).float()[None, None] / 255
+    return torch.nn.functional.adaptive_avg_pool2d(picture, tuple(size))[0]
+
+
+def _masks(masks: Sequence[Tensor | None], latents: Sequence[Tensor]) -> Tensor | None:
+    if all(mask is None for mask in masks):
+        return None
+    return torch.stack([torch.ones_like(x[:1]) if m is None else m for m, x in zip(masks, latents, strict=True)])
 
 
 def _generator(*key: int | str) -> torch.Generator:

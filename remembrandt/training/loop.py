@@ -48,6 +48,7 @@ class Plan:
     ema: float = 0.0
     checkpoint_every: int = 0
     minutes: float | None = None
+    accumulate: int = 1  # calls of the loss whose gradients one step takes together: numbers step * accumulate + k
 
     def rate(self, step: int) -> float:
         """The learning rate of `step` (0-based)."""
@@ -110,13 +111,16 @@ def fit(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate(step) * group["rate"]
-            value = loss(step)
-            accelerator.backward(value)
+            value = 0.0
+            for k in range(plan.accumulate):
+                piece = loss(step * plan.accumulate + k) / plan.accumulate
+                accelerator.backward(piece)
+                value += piece.item()
             if accelerator.num_processes > 1:
                 for p in parameters.values():
                     p.grad = accelerator.reduce(p.grad, "mean")  # type: ignore[assignment]
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), plan.clip)
-            losses.append(value.item())
+            losses.append(value)
             if not math.isfinite(losses[-1]):
                 raise Diverged(f"the loss became {losses[-1]}", step)
             optimizer.step()

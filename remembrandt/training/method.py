@@ -75,14 +75,17 @@ def first_rows(family: Family, category: str, vectors: int = 1) -> Tensor:
 
 
 def encoder(
-    family: Family, lesson: Lesson, words: Callable[[], Words]
+    family: Family, lesson: Lesson, words: Callable[[], Words], *, moves: bool = False
 ) -> Callable[[list[str]], Tensor]:
-    """Prompts to tokens (n, L, D): encoded once if they name no word of the lesson, else anew."""
+    """Prompts to tokens (n, L, D): encoded once if they name no word of the lesson, else anew.
+
+    Where the text encoder itself `moves`, always anew.
+    """
     prompts = sorted({"", *(e.prompt for e in lesson.examples)})
     with torch.no_grad():
         first = text.encode(family, prompts, lesson.words)
     # Prompts of several chunks are padded to the longest of their call: encode them step by step.
-    known = {} if first.shape[1] > 77 else dict(zip(prompts, first, strict=True))
+    known = {} if moves or first.shape[1] > 77 else dict(zip(prompts, first, strict=True))
     known = {p: t for p, t in known.items() if not text.named(p, lesson.words)}
 
     def tokens(asked: list[str]) -> Tensor:
@@ -99,15 +102,17 @@ def denoising(
     tokens: Callable[[list[str]], Tensor],
     batch: int,
     dropout: float,
+    prior: float = 1.0,
 ) -> Callable[[int], Tensor]:
     """The mean squared error of what the network predicts (eps or v), as a function of the step.
 
-    Of several processes each takes its part of the global batch.
+    That of the photos, plus `prior` times that of the priors (Ruiz et al. 2022, eq. 2). Of several processes each
+    takes its part of the global batch.
     """
     bars = family.schedule.alphas_cumprod
 
     def loss(step: int) -> Tensor:
-        drawn = draw(lesson.examples, lesson.seed, step, batch, dropout, _part())
+        drawn = draw(lesson.examples, lesson.seed, step, batch, dropout, _part(), prior)
         times = torch.tensor([int(m * len(bars)) for m in drawn.moments])
         bar = bars[times].float().view(-1, 1, 1, 1).to(family.device)
         x0, eps = drawn.latents.to(family.device), drawn.noise.to(family.device)
@@ -119,7 +124,12 @@ def denoising(
                 noisy.to(kind), times.to(family.device), encoder_hidden_states=steered
             ).sample
         wanted = parametrisation.target(family.schedule.prediction, x0, eps, bar)
-        return (out.float() - wanted).square().mean()
+        error = (out.float() - wanted).square()
+        if drawn.masks is not None:  # a mean over the places that count, as without a mask over all
+            mask = drawn.masks.to(error)
+            error = error * mask / mask.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+        weights = torch.tensor(drawn.weights, device=error.device)
+        return (error.mean((1, 2, 3)) * weights).sum() * _world()
 
     return loss
 
@@ -132,10 +142,14 @@ def computing(family: Family) -> AbstractContextManager:
     return torch.autocast(family.device.type, torch.bfloat16)
 
 
+def _world() -> int:
+    """Processes of this lesson; their gradients are averaged, and what they share is a sum."""
+    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+    return 1 if alone else torch.distributed.get_world_size()
+
+
 def _part() -> slice:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return slice(None)
-    return slice(torch.distributed.get_rank(), None, torch.distributed.get_world_size())
+    return slice(None) if _world() == 1 else slice(torch.distributed.get_rank(), None, _world())
 
 
 def freeze(family: Family) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from remembrandt.training.dreambooth import DreamBooth
 from remembrandt.training.loop import Outcome, fit
 from remembrandt.training.method import Lesson, Method, Stage, computing
 from remembrandt.training.oft import Oft
+from remembrandt.training.text_to_image import TextToImage
 
-METHODS: dict[str, type] = {"oft": Oft, "dreambooth": DreamBooth}
+METHODS: dict[str, type] = {"oft": Oft, "dreambooth": DreamBooth, "text-to-image": TextToImage}
 
 # The dataclasses' defaults suit a UNet of ten million weights; these suit one of a billion.
 LARGE: dict[str, dict[str, Any]] = {
     "oft": {"learning_rate": 1e-4, "token_rate": 5e-4, "steps": 800, "batch": 1, "warmup": 20},
     "dreambooth": {"learning_rate": 2e-6, "steps": 800, "batch": 2, "num_class_images": 200},
+    "text-to-image": {"learning_rate": 2e-6, "steps": 800, "batch": 2},
 }
 
 
@@ -77,11 +80,11 @@ def learn(
     outcome: Outcome | None = None
     stages = method.stages(family, lesson)
     for stage in stages:
-        with stage.around():
+        with stage.around(), sparing(family, getattr(method, "gradient_checkpointing", False)):
             outcome = fit(
                 stage.loss,
                 stage.parameters,
-                stage.plan,
+                replace(stage.plan, accumulate=getattr(method, "gradient_accumulation", 1)),
                 folder=folder,
                 stage=stage.name,
                 progress=progress,
@@ -90,6 +93,19 @@ def learn(
             )
     assert outcome is not None
     return Learned(stages[-1].saved(), outcome.step, outcome.losses)
+
+
+@contextmanager
+def sparing(family: Family, checkpointing: bool) -> Iterator[None]:
+    """Inside, the UNet keeps few activations and computes the others again on the way back."""
+    if not checkpointing:
+        yield
+        return
+    family.unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        family.unet.disable_gradient_checkpointing()
 
 
 def _preview(

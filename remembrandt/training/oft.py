@@ -13,7 +13,7 @@ from remembrandt.adapters.wear import KINDS, Fit, hooked
 from remembrandt.family.family import Family
 from remembrandt.training.loop import Plan
 from remembrandt.training.method import Lesson, Stage, denoising, encoder, freeze
-from remembrandt.training.options import option
+from remembrandt.training.options import ACCUMULATION, CHECKPOINTING, option
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Oft:
     )
     clip: float = option(1.0, "largest norm of the gradient", low=0)
     checkpoint_every: int = option(100, "steps between checkpoints", low=0)
+    gradient_accumulation: int = ACCUMULATION()
+    gradient_checkpointing: bool = CHECKPOINTING()
 
     @property
     def added(self) -> bool:

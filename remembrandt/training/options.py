@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar, get_type_hints
 
 from remembrandt.settings import Wrong, nearest
@@ -14,6 +15,11 @@ T = TypeVar("T")
 def option(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
     """A dataclass field that the user may set; numbers lie in [low, high]."""
     return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+# What any method may have; `methods.learn` sees to them.
+ACCUMULATION = partial(option, 1, "batches that one step takes together", low=1, high=1024)
+CHECKPOINTING = partial(option, False, "less memory for more time, the same weights")
 
 
 def describe(kind: type) -> list[dict]:

@@ -68,7 +68,7 @@ def _blur(grey: np.ndarray) -> float:
     return max(found)
 
 
-def alike(squares: Sequence[np.ndarray]) -> list[tuple[int, int]]:
+def alike(squares: Sequence[np.ndarray], least: float = ALIKE) -> list[tuple[int, int]]:
     """Pairs of photos that are one moment: equal up to light, a little shift, or a mirror."""
     if len(squares) < 2:
         return []
@@ -76,7 +76,7 @@ def alike(squares: Sequence[np.ndarray]) -> list[tuple[int, int]]:
     grey = np.stack([np.asarray(s, np.float64) for s in small])
     plain, mirrored = _standard(grey), _standard(grey[:, :, ::-1])
     same = np.maximum(plain @ plain.T, plain @ mirrored.T)
-    return [(int(i), int(j)) for i, j in np.argwhere(np.triu(same, 1) > ALIKE)]
+    return [(int(i), int(j)) for i, j in np.argwhere(np.triu(same, 1) > least)]
 
 
 def _standard(grey: np.ndarray) -> np.ndarray:

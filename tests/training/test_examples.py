@@ -1,6 +1,7 @@
 """Batches are a pure function of (seed, step, index)."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,42 @@ def test_weights_are_shares_from_the_first_draws_on():
         assert abs(seen[prompt] - 80 * share) <= 2
 
 
+def mixed(priors: int) -> list[Example]:
+    some = examples(*[1.0] * (3 + priors))
+    return some[:3] + [replace(e, kind="past" if k % 2 else "class") for k, e in enumerate(some[3:])]
+
+
+@pytest.mark.parametrize("batch", [2, 4, 8])
+def test_every_step_holds_as_many_priors_as_photos(batch):
+    for step in range(20):
+        drawn = draw(mixed(5), 3, step, batch, prior=0.5)
+        photos = [p for p in drawn.prompts if int(p) < 3]
+        assert len(photos) == batch // 2
+        assert sum(drawn.weights) == pytest.approx(1.5) and drawn.weights[1] == pytest.approx(1 / batch)
+
+
+def test_batches_of_one_take_turns():
+    prompts = [draw(mixed(5), 3, step, 1).prompts[0] for step in range(6)]
+    assert [int(p) < 3 for p in prompts] == [True, False] * 3
+    assert draw(mixed(5), 3, 1, 1, prior=0.5).weights == [0.5]
+
+
+def test_photos_are_paired_with_priors_anew():
+    """Each meets each, in about as many steps as chance would need; BIG ties a prior to one photo for good."""
+    pairs = Counter()
+    for step in range(120):
+        prompts = draw(mixed(10), 0, step, 2).prompts
+        pairs[prompts[0], prompts[1]] += 1
+    assert len(pairs) == 30 and max(pairs.values()) <= 9
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_share_the_weights_of_one(world):
+    whole = draw(mixed(5), 3, 7, 8)
+    parts = [draw(mixed(5), 3, 7, 8, part=slice(r, None, world)) for r in range(world)]
+    assert sum(sum(p.weights) for p in parts) == pytest.approx(sum(whole.weights)) == pytest.approx(2)
+
+
 def test_a_weightless_example_is_never_drawn():
     seen = {p for step in range(50) for p in draw(examples(1, 0, 1, 0), 1, step, 4).prompts}
     assert seen == {"0", "2"}
@@ -80,11 +117,13 @@ def test_latents_are_drawn_from_the_cached_distribution():
 
 def test_the_cache_is_bit_exact(tmp_path):
     some = examples(1, 0.25)
+    some[1] = replace(some[1], kind="past", mask=torch.rand(1, 8, 8))
     save(some, tmp_path / "examples.safetensors")
     back = load(tmp_path / "examples.safetensors")
     assert [(e.prompt, e.weight, e.kind) for e in back] == [
         (e.prompt, e.weight, e.kind) for e in some
     ]
+    assert back[0].mask is None and torch.equal(back[1].mask, some[1].mask)
     assert all(
         torch.equal(a.mean, b.mean) and torch.equal(a.std, b.std)
         for a, b in zip(some, back, strict=True)
@@ -97,4 +136,8 @@ def test_photos_become_examples(tiny):
     assert len(plain) == 3 and sum(e.weight for e in plain) == pytest.approx(2)
     assert plain[0].mean.shape == (4, 16, 16) and plain[0].mean.dtype == torch.float32
     both = encode(tiny, squares, ["a", "b"], flip=True)
+    mask = np.zeros((128, 128), np.uint8)
+    mask[:, :64] = 255
+    seen = encode(tiny, squares[:1], ["a"], flip=True, masks=[mask])
+    assert torch.equal(seen[0].mask, seen[1].mask.flip(-1)) and seen[0].mask[0, 3].tolist() == [1.0] * 8 + [0.0] * 8
     assert len(both) == 12 and sum(e.weight for e in both) == pytest.approx(1)

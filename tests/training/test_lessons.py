@@ -9,13 +9,15 @@ import torch
 
 from remembrandt.adapters.wear import Worn, wear
 from remembrandt.family.load import load
-from remembrandt.training import methods
-from remembrandt.training.dreambooth import class_pictures
+from remembrandt.settings import Wrong
+from remembrandt.training import class_images, methods
 from remembrandt.training.examples import draw, encode
 from remembrandt.training.method import Lesson, denoising, encoder, first_rows
 
 SHORT = {"batch": 2, "warmup": 2, "checkpoint_every": 2}
-RATES = {"oft": {"learning_rate": 0.02, "block": 8}, "dreambooth": {"learning_rate": 1e-3}}
+ALL = ["oft", "dreambooth", "text-to-image"]
+RATES = {"oft": {"learning_rate": 0.02, "block": 8}}
+RATES |= {name: {"learning_rate": 1e-3} for name in ALL[1:]}
 
 
 class Killed(Exception):
@@ -109,15 +111,15 @@ def test_what_was_learned_is_what_is_worn(family):
         assert loss(6).item() == pytest.approx(longer.losses[6], rel=1e-5)
 
 
-IDLE = {"steps", "checkpoint_every"}
+IDLE = {"steps", "checkpoint_every", "gradient_checkpointing"}
 OTHER = {
     "learning_rate": 0.01, "token_rate": 0.0, "batch": 3, "block": 4, "angle": 5.0, "warmup": 0,
-    "dropout": 1.0, "clip": 1e-4, "weight_decay": 0.5,
+    "dropout": 1.0, "clip": 1e-4, "weight_decay": 0.5, "text_rate": 0.01, "gradient_accumulation": 2,
 }  # fmt: skip
-ELSEWHERE = {"vectors", "num_class_images", "prior_weight"}  # read by who makes rows and examples
+ELSEWHERE = {"vectors", "num_class_images", "prior_weight"}  # for rows and priors, which these lessons lack
 
 
-@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+@pytest.mark.parametrize("name", ALL)
 def test_no_option_is_idle(name, family):  # trainers.md 4 a
     first = copy.deepcopy(family)
     plain = state(first, teach(first, name, steps=2)[0])
@@ -168,14 +170,105 @@ def test_a_preview_sees_the_adapter_and_a_bare_network(family):
 
 
 def test_class_pictures_are_shared_by_content_and_go_on(family, tmp_path):
-    first = class_pictures(family, "a dog", 3, tmp_path)
+    first = class_images.paint(family, "a dog", 3, tmp_path)
     assert len(first) == 3 and first[0].shape == (128, 128, 3) and first[0].dtype == np.uint8
     assert not np.array_equal(first[0], first[1])
     place = next(tmp_path.iterdir())
     (place / "00001.png").unlink()
     stamp = (place / "00000.png").stat().st_mtime_ns
-    again = class_pictures(family, "a dog", 3, tmp_path)
+    again = class_images.paint(family, "a dog", 3, tmp_path)
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(first, again, strict=True))
     assert (place / "00000.png").stat().st_mtime_ns == stamp
-    class_pictures(family, "a cat", 1, tmp_path)
+    class_images.paint(family, "a cat", 1, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_flat_pictures_and_near_copies_are_thrown_away(family, tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    some = [np.kron(draw.integers(0, 255, (8, 8, 3)), np.ones((16, 16, 1))).astype(np.uint8) for _ in range(3)]
+    assert class_images.usable(some[0], some[1:]) and class_images.usable(some[0], [])
+    assert not class_images.usable(np.zeros_like(some[0]), [])
+    assert not class_images.usable((some[0] * 0.8 + 20).astype(np.uint8), some)
+    monkeypatch.setattr(class_images, "usable", lambda picture, others: False)
+    with pytest.raises(Wrong, match="--class-images"):
+        class_images.paint(family, "a dog", 1, tmp_path)
+
+
+def test_what_was_thrown_away_is_not_painted_again(family, tmp_path, monkeypatch):
+    keep = iter([False, True, False, True, True])
+    monkeypatch.setattr(class_images, "usable", lambda picture, others: next(keep))
+    first = class_images.paint(family, "a dog", 2, tmp_path)
+    place = next(tmp_path.iterdir())
+    assert sorted(p.name for p in place.glob("*.png")) == ["00001.png", "00003.png"]
+    more = class_images.paint(family, "a dog", 3, tmp_path)
+    assert all(np.array_equal(a, b) for a, b in zip(first, more[:2], strict=True))
+    assert (place / "00004.png").is_file() and next(keep, None) is None
+
+
+@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+def test_checkpointed_gradients_are_the_same(name, family):
+    """And it does compute again: a block runs twice a step."""
+    runs = []
+    other = copy.deepcopy(family)
+    family.unet.up_blocks[1].resnets[0].register_forward_pre_hook(lambda *rest: runs.append(1))
+    plain, _ = teach(family, name, steps=2)
+    once = len(runs)
+    other.unet.up_blocks[1].resnets[0].register_forward_pre_hook(lambda *rest: runs.append(1))
+    sparing, _ = teach(other, name, steps=2, set={"gradient_checkpointing": True})
+    assert once == 2 and len(runs) == 2 + 4 and not other.unet.is_gradient_checkpointing
+    mine, theirs = state(family, plain), state(other, sparing)
+    assert all((mine[n] - theirs[n]).abs().max() < 1e-4 for n in mine)
+
+
+def test_the_text_encoder_moves_if_it_has_a_rate(family, tiny):
+    teach(family, "dreambooth", steps=2)
+    assert equal(family.text_encoder.state_dict(), tiny.text_encoder.state_dict())
+    teach(family, "dreambooth", steps=2, set={"text_rate": 1e-3})
+    moved = family.text_encoder.state_dict()
+    assert not equal(moved, tiny.text_encoder.state_dict())
+    assert not any(p.requires_grad for p in family.text_encoder.parameters())
+
+
+def test_a_lesson_with_the_text_encoder_resumes(family, tmp_path):
+    def kill(event):
+        if event.step == 2:
+            raise Killed
+
+    options = {"text_rate": 1e-3}
+    teach(whole := copy.deepcopy(family), "dreambooth", set=options)
+    with pytest.raises(Killed):
+        teach(copy.deepcopy(family), "dreambooth", set=options, folder=tmp_path, progress=kill)
+    teach(family, "dreambooth", set=options, folder=tmp_path)
+    assert equal(family.text_encoder.state_dict(), whole.text_encoder.state_dict())
+    assert equal(family.unet.state_dict(), whole.unet.state_dict())
+
+
+def test_the_loss_is_that_of_the_paper(tiny):
+    """Mean over the photos plus `prior` times the mean over the priors; a mask leaves out what it hides."""
+    squares = [np.random.default_rng(k).integers(0, 255, (128, 128, 3)).astype(np.uint8) for k in range(2)]
+    mask = np.zeros((128, 128), np.uint8)
+    mask[:, 64:] = 255
+    photos = encode(tiny, squares[:1], ["a brc dog"], masks=[mask])
+    priors = encode(tiny, squares[1:], ["a dog"], kind="class")
+    lesson = Lesson([*photos, *priors])
+    drawn = draw(lesson.examples, 0, 3, 4)
+    assert drawn.prompts == ["a brc dog", "a dog"] * 2 and drawn.weights == [0.5] * 4
+    assert torch.equal(drawn.masks[0, 0], (torch.arange(16) >= 8).float().expand(16, 16)) and drawn.masks[1].all()
+    rows, seen = [], []
+    call = tiny.unet.forward
+
+    def forward(noisy, times, **rest):
+        out = call(noisy, times, **rest)
+        rows.append(out.sample)
+        return out
+
+    tiny.unet.forward = forward
+    try:
+        with torch.no_grad():
+            for prior in (0.0, 1.0, 2.5):
+                seen.append(denoising(tiny, lesson, encoder(tiny, lesson, dict), 4, 0.0, prior)(3).item())
+    finally:
+        del tiny.unet.forward
+    error = (rows[0] - drawn.noise).square()
+    photo, prior = error[::2, :, :, 8:].mean().item(), error[1::2].mean().item()
+    assert seen == pytest.approx([photo, photo + prior, photo + 2.5 * prior], rel=1e-5)

@@ -85,3 +85,13 @@ def test_other_surroundings_are_told_on_resume(tmp_path):
     assert messages() == []
     (told,) = messages(torch="1.0", device="cuda", plan={**facts["scalars"]["plan"], "clip": 9.0})
     assert all(word in told for word in ("torch 1.0, now", "device cuda, now cpu", "the plan's clip"))
+
+
+def test_accumulated_batches_are_one_step_of_their_mean():
+    noise = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
+    apart, together = Parameter(torch.zeros(5)), Parameter(torch.zeros(5))
+    plan = Plan(steps=4, learning_rate=0.1, accumulate=3)
+    fit(lambda k: (apart - noise[k]).square().sum(), {"p": apart}, plan)
+    whole = Plan(steps=4, learning_rate=0.1)
+    found = fit(lambda k: (together - noise[3 * k : 3 * k + 3]).square().sum(1).mean(), {"p": together}, whole)
+    assert found.step == 4 and torch.allclose(apart, together, atol=1e-6) and together.abs().max() > 0.1
