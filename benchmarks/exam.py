@@ -3,8 +3,8 @@
     python -m benchmarks.exam [--family FOLDER] [--singles 512] [--pairs 128] [--photos DIR] [--shards DIR] [-o FILE]
 
 Writes the JSON and, beside it, a sheet of prompts that the painter has never seen, renders above paintings, and one of
-every category (`categories.jpg`). `--photos` measures the autoencoder on real pictures too, `--shards` (`pictures` in the
-recipe's work folder) finds near copies.
+every category (`categories.jpg`). `--photos` measures the autoencoder on real pictures too, `--shards` (`pictures` in
+the recipe's work folder) finds near copies.
 """
 
 from __future__ import annotations
