@@ -7,6 +7,7 @@ Tokenizer, autoencoder and towers are frozen: unless asked for by `--only` or `-
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -249,8 +250,10 @@ def write_family(work: Work) -> None:
     from transformers import CLIPVisionModelWithProjection
 
     tokens, text = text_of(work)
+    shipped = work.out / "remembrandt.json"
+    revision = 1 + (json.loads(shipped.read_text())["revision"] if shipped.exists() else 0)
     write(
-        work.out, 1, tokens, text,
+        work.out, revision, tokens, text,
         CLIPVisionModelWithProjection.from_pretrained(work / "towers" / RESULT / "image"),
         autoencoder_of(work),
         UNet2DConditionModel.from_pretrained(work / "painter" / RESULT),
