@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from remembrandt.adapters.wear import Worn
+from remembrandt.adapters.wear import Outfit, Worn
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, Walk, finish
 from remembrandt.family.family import Family
 
 Words = Mapping[str, Tensor]
-Say = Callable[[Sequence[str], Words], Tensor]  # prompts to tokens (n, L, D)
+Say = Callable[[Sequence[str], Words, Sequence[Outfit]], Tensor]  # prompts, what each wears: tokens (n, L, D)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,12 @@ class Request:
     task: str = "text-to-image"
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
+
+    @property
+    def outfits(self) -> tuple[Outfit, Outfit]:
+        """What the prompt's row wears, and that of "nothing"."""
+        wears = tuple(w for w in self.wears if w.strength != 0)
+        return wears, tuple(w for w in wears if w.by == "both")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +68,7 @@ def text_to_image(family: Family, request: Request, say: Say) -> Start:
     width, height = (side // family.factor for side in request.size)
     row = SAMPLERS[request.sampler]
     sigmas = row.sigmas(family.schedule, request.steps)
-    prompt, nothing = say([request.prompt, request.negative], request.words).split(1)
+    prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
 
     def walk(noise: Noise) -> Walk:
         first = noise().to(family.device) * row.scale(sigmas[0])

@@ -11,6 +11,7 @@ from remembrandt.jobs.files import Home
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
 from remembrandt.store.store import Store
+from remembrandt.training.methods import METHODS
 from tests.homes import SHORT, photos
 
 LESSON = {"steps": 3, "options": SHORT}
@@ -311,7 +312,7 @@ def test_tables_tell_their_fields(tmp_path):
     service = on(tmp_path)
     fields = {"name", "label", "order", "calls_per_step", "steps", "stochastic", "advice"}
     assert all(row.keys() == fields for row in service.samplers())
-    assert {row["name"] for row in service.methods()} >= {"oft", "dreambooth", "text-to-image"}
+    assert {row["name"] for row in service.methods()} == set(METHODS)
 
 
 def test_the_store_is_whole_after_all_this(taught):

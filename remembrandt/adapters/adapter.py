@@ -22,21 +22,35 @@ from remembrandt.report import write_atomic
 from remembrandt.settings import Wrong
 
 TENSORS, MANIFEST = "adapter.safetensors", "manifest.json"
-ROWS = "rows"
+ROWS, START = "rows", "start"
+TEXT = "text_encoder."
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
     """`tensors[layer][name]` for each changed layer; `rows` (k, D), the identifier's embeddings.
 
-    `kind` is a key of `wear.KINDS`. Two adapters are equal only if they are the same object: caches
-    rely on it.
+    Layers are the UNet's, with `TEXT` before them the text encoder's. `start` are the rows before
+    the lesson, where strength is to act on them. `kind` is a key of `wear.KINDS`. Two adapters are
+    equal only if they are the same object: caches rely on it.
     """
 
     kind: str
     tensors: Mapping[str, Mapping[str, Tensor]]
     settings: Mapping[str, object] = field(default_factory=dict)
     rows: Tensor | None = None
+    start: Tensor | None = None
+
+    def part(self, *, text: bool = False) -> dict[str, Mapping[str, Tensor]]:
+        """The tensors of the UNet's layers, or of the text encoder's, by the layer's own name."""
+        found = {name: named for name, named in self.tensors.items() if name.startswith(TEXT) == text}
+        return {name.removeprefix(TEXT): named for name, named in found.items()}
+
+    def called(self, strength: float = 1.0) -> Tensor | None:
+        """The identifier's rows at a strength: between `start` and `rows`, or beyond."""
+        if self.rows is None or self.start is None or strength == 1:
+            return self.rows
+        return torch.lerp(self.start, self.rows, strength)
 
     def to(self, device: torch.device | str) -> Adapter:
         """The same adapter on another device."""
@@ -44,8 +58,8 @@ class Adapter:
             layer: {n: t.to(device) for n, t in named.items()}
             for layer, named in self.tensors.items()
         }
-        rows = None if self.rows is None else self.rows.to(device)
-        return Adapter(self.kind, tensors, self.settings, rows)
+        rows, start = (t if t is None else t.to(device) for t in (self.rows, self.start))
+        return Adapter(self.kind, tensors, self.settings, rows, start)
 
 
 def save(adapter: Adapter, folder: Path, manifest: Mapping[str, object]) -> None:
@@ -54,8 +68,7 @@ def save(adapter: Adapter, folder: Path, manifest: Mapping[str, object]) -> None
     `manifest["base"]` is the digest of the weights that the adapter was taught on.
     """
     flat = {f"{layer}.{n}": t for layer, named in adapter.tensors.items() for n, t in named.items()}
-    if adapter.rows is not None:
-        flat[ROWS] = adapter.rows
+    flat |= {key: t for key, t in ((ROWS, adapter.rows), (START, adapter.start)) if t is not None}
     bad = sorted(key for key, t in flat.items() if not torch.isfinite(t).all())
     if bad:
         raise Wrong(
@@ -90,9 +103,9 @@ def load(folder: Path, *, base: str | None = None) -> tuple[Adapter, dict]:
     bad = sorted(key for key, t in flat.items() if not torch.isfinite(t).all())
     if bad:
         raise Wrong(f"{folder / TENSORS} is not finite in {bad[0]}: restore it or teach again")
-    rows = flat.pop(ROWS, None)
+    rows, start = flat.pop(ROWS, None), flat.pop(START, None)
     tensors: dict[str, dict[str, Tensor]] = {}
     for key, t in flat.items():
         layer, _, name = key.rpartition(".")
         tensors.setdefault(layer, {})[name] = t
-    return Adapter(kind, tensors, settings, rows), facts
+    return Adapter(kind, tensors, settings, rows, start), facts

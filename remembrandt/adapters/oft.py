@@ -84,14 +84,17 @@ def prepare(worn: Sequence[tuple[Mapping[str, Mapping[str, Tensor]], float]]) ->
     return rotations
 
 
-def fits(linear: nn.Linear, rotation: Tensor) -> bool:
-    """Whether the rotation has as many dimensions as the layer has inputs."""
-    return rotation.shape[0] * rotation.shape[1] == linear.in_features
+def fits(layer: nn.Module, rotation: Tensor) -> bool:
+    """Whether the rotation has as many dimensions as the layer, a linear, has inputs."""
+    return isinstance(layer, nn.Linear) and rotation.shape[0] * rotation.shape[1] == layer.in_features
 
 
 def turn(x: Tensor, rotation: Tensor) -> Tensor:
-    """R^T x for x (rows, ..., d); a row's bits do not depend on how many rows there are."""
-    blocks, b, _ = rotation.shape
+    """R^T x for x (rows, ..., d), `rotation` (blocks, b, b) for all rows or (rows, blocks, b, b).
+
+    A row's bits do not depend on how many rows there are, nor on what the others wear.
+    """
+    blocks, b = rotation.shape[-3:-1]
     turned = x.unflatten(-1, (blocks, b)).transpose(-3, -2) @ rotation.to(x.dtype)
     return turned.transpose(-3, -2).reshape(x.shape)
 

@@ -1,21 +1,22 @@
-"""Who wears what in a batch: hooks on the frozen network's linears, no module replaced.
+"""Who wears what in a batch: hooks on the frozen network's layers, no module replaced.
 
 A row that wears nothing goes through untouched, to the bit: that is the half of the gate that lies
 in the network (the other half is that prompts without the identifier tokenise and encode as
-before).
+before). Rows that wear different adapters of one shape share one batched product: what 8 adapters
+cost beside one is to read their weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
 
-from remembrandt.adapters import oft
+from remembrandt.adapters import lora, oft
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.settings import Wrong
 
@@ -33,26 +34,37 @@ class Worn:
 
 
 Outfit = tuple[Worn, ...]
-Ready = Mapping[str, Any]  # what a kind made of an outfit, by layer
+Ready = Mapping[str, tuple[Tensor, ...]]  # what a kind made of an outfit, by layer
 Sum = Sequence[tuple[Mapping[str, Mapping[str, Tensor]], float]]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How adapters of one kind act: `prepare` once a request, then `before` or `after` a linear.
+    """How adapters of one kind act: `prepare` once a request, then `before` or `added` at a layer.
 
-    Both act on worn rows only; `after` gets the linear's input and output. `merged` gives the
-    weight (out, in) that does the same for every row.
+    Both act on worn rows only: `before` gives the layer another input, `added` what is added to its
+    output, from the input as it came. What is prepared for a layer are one or more tensors, which
+    both take as they are, for all rows, or with a leading dimension, one for each. `merged` gives
+    the weight that does the same for every row.
     """
 
     prepare: Callable[[Sum], Ready]
-    fits: Callable[[nn.Linear, Any], bool]
-    merged: Callable[[Tensor, Any], Tensor]
-    before: Callable[[Tensor, Any], Tensor] | None = None
-    after: Callable[[Tensor, Tensor, Any], Tensor] | None = None
+    fits: Callable[..., bool]
+    merged: Callable[..., Tensor]
+    before: Callable[..., Tensor] | None = None
+    added: Callable[..., Tensor] | None = None
 
 
-KINDS: dict[str, Kind] = {"oft": Kind(oft.prepare, oft.fits, oft.merged, before=oft.turn)}
+KINDS: dict[str, Kind] = {
+    "oft": Kind(
+        lambda worn: {layer: (rotation,) for layer, rotation in oft.prepare(worn).items()},
+        oft.fits,
+        oft.merged,
+        before=oft.turn,
+    ),
+    "lora": Kind(lora.prepare, lora.fits, lora.merged, added=lora.added),
+    "textual-inversion": Kind(lambda worn: {}, lambda layer: False, lambda weight: weight),
+}
 
 
 @dataclass(frozen=True)
@@ -60,127 +72,172 @@ class Fit:
     """What some rows of the batch wear at one layer; `rows` None means all of them."""
 
     kind: Kind
-    ready: Any
-    rows: Tensor | None
+    parts: tuple[Tensor, ...]
+    rows: Tensor | None = None
 
 
 Fitted = dict[str, list[Fit]]
 
 
-@contextmanager
-def wear(unet: nn.Module, rows: Sequence[Outfit], cache: dict | None = None) -> Iterator[None]:
-    """Inside, row i of every call of `unet` wears `rows[i]`.
-
-    `cache`, a dict kept as long as the requests last, holds what was prepared for their outfits.
+@final
+class Wardrobe:
+    """What outfits come to on one network, a UNet or with `text` a text encoder: prepared once for
+    as long as they are worn.
     """
-    rows = [tuple(w for w in outfit if w.strength != 0) for outfit in rows]
-    if not any(rows):
-        yield
-        return
-    with hooked(unet, fitted(unet, rows, {} if cache is None else cache), len(rows)):
-        yield
+
+    def __init__(self, network: nn.Module, *, text: bool = False):
+        self._network, self._text = stem(network), text
+        self._prepared: dict[Outfit, dict[str, Ready]] = {}
+        self._batches: dict[tuple[Outfit, ...], Fitted] = {}
+        self._used: set[tuple[Outfit, ...]] = set()
+
+    @contextmanager
+    def __call__(self, rows: Sequence[Outfit]) -> Iterator[None]:
+        """Inside, row i of every call of the network wears `rows[i]`."""
+        batch = tuple(tuple(w for w in outfit if w.strength != 0) for outfit in rows)
+        if not any(batch):
+            yield
+            return
+        self._used.add(batch)
+        if batch not in self._batches:
+            for outfit in {o for o in batch if o} - self._prepared.keys():
+                self._prepared[outfit] = prepared(self._network, outfit, text=self._text)
+            self._batches[batch] = fitted(self._network, [self._prepared.get(o, {}) for o in batch])
+        with hooked(self._network, self._batches[batch], len(rows)):
+            yield
+
+    def keep(self, outfits: Collection[Outfit]) -> None:
+        """Forget all but these, and the batches that were not called since the last time."""
+        self._prepared = {o: made for o, made in self._prepared.items() if o in outfits}
+        known = {(), *self._prepared}
+        self._batches = {b: f for b, f in self._batches.items() if b in self._used and known.issuperset(b)}
+        self._used.clear()
 
 
-def fitted(unet: nn.Module, rows: Sequence[Outfit], cache: dict) -> Fitted:
-    """Group the rows by outfit and prepare each outfit once."""
-    device = next(unet.parameters()).device
-    fits: Fitted = {}
-    for outfit in dict.fromkeys(o for o in rows if o):
-        mine = [i for i, o in enumerate(rows) if o == outfit]
-        index = None if len(mine) == len(rows) else torch.tensor(mine, device=device)
-        if outfit not in cache:
-            cache[outfit] = prepared(unet, outfit)
-        for name, ready in cache[outfit].items():
-            for layer, part in ready.items():
-                fits.setdefault(layer, []).append(Fit(KINDS[name], part, index))
-    return fits
+def wear(unet: nn.Module, rows: Sequence[Outfit]):
+    """A context in which row i of every call of `unet` wears `rows[i]`."""
+    return Wardrobe(unet)(rows)
 
 
-def prepared(unet: nn.Module, outfit: Outfit) -> dict[str, Ready]:
+def stem(network: nn.Module) -> nn.Module:
+    """Where layers are named from: before transformers 5.6 a CLIPTextModel held them one level down."""
+    found = getattr(network, "text_model", network)
+    assert isinstance(found, nn.Module)
+    return found
+
+
+def prepared(network: nn.Module, outfit: Outfit, *, text: bool = False) -> dict[str, Ready]:
     """What each kind makes of an outfit's adapters together; `Wrong` if they do not fit."""
-    device = next(unet.parameters()).device
+    device = next(network.parameters()).device
     ready = {}
     for name in dict.fromkeys(w.adapter.kind for w in outfit):
         if name not in KINDS:
-            raise Wrong(
-                f"this version knows no adapters of kind {name!r}: it knows {', '.join(KINDS)}"
-            )
-        together = [
-            (w.adapter.to(device).tensors, w.strength) for w in outfit if w.adapter.kind == name
-        ]
-        ready[name] = KINDS[name].prepare(together)
-        _check(unet, name, ready[name])
+            raise Wrong(f"this version knows no adapters of kind {name!r}: it knows {', '.join(KINDS)}")
+        mine = [w for w in outfit if w.adapter.kind == name]
+        ready[name] = KINDS[name].prepare([(w.adapter.to(device).part(text=text), w.strength) for w in mine])
+        for layer, part in ready[name].items():
+            if not _fits(network, layer, KINDS[name], part):
+                what = "text encoder" if text else "UNet"
+                raise Wrong(f"the adapter does not fit this {what} at {layer}: use the base it was taught on")
     return ready
 
 
+def fitted(network: nn.Module, rows: Sequence[Mapping[str, Ready]]) -> Fitted:
+    """Rows whose parts have the same shapes at a layer act there in one product."""
+    first = next(network.parameters())
+    groups: dict[tuple, list[int]] = {}
+    for i, row in enumerate(rows):
+        for kind, ready in row.items():
+            for layer, parts in ready.items():
+                groups.setdefault((layer, kind, tuple(p.shape for p in parts)), []).append(i)
+    index = {tuple(mine): torch.tensor(mine, device=first.device) for mine in groups.values()}
+    fits: Fitted = {}
+    for (layer, kind, _), mine in groups.items():
+        each = [rows[i][kind][layer] for i in mine]
+        stacked = tuple(_stacked(parts).to(first.dtype) for parts in zip(*each, strict=True))
+        some = None if len(mine) == len(rows) else index[tuple(mine)]
+        fits.setdefault(layer, []).append(Fit(KINDS[kind], stacked, some))
+    return fits
+
+
 @contextmanager
-def hooked(unet: nn.Module, fits: Fitted, count: int | None = None) -> Iterator[None]:
+def hooked(network: nn.Module, fits: Fitted, count: int | None = None) -> Iterator[None]:
     """Hooks that read `fits` at each call, so that a lesson may renew its entries between steps."""
-
-    def before(layer: str):
-        def hook(module: nn.Module, args: tuple[Tensor, ...]):
-            x = args[0]
-            assert count is None or len(x) == count, f"{len(x)} rows came, {count} were dressed"
-            for fit in fits[layer]:
-                if act := fit.kind.before:
-                    x = _laid(fit.rows, x, act(_some(fit.rows, x), fit.ready))
-            return (x, *args[1:])
-
-        return hook
-
-    def after(layer: str):
-        def hook(module: nn.Module, args: tuple[Tensor, ...], y: Tensor):
-            for fit in fits[layer]:
-                if act := fit.kind.after:
-                    parts = _some(fit.rows, args[0]), _some(fit.rows, y)
-                    y = _laid(fit.rows, y, act(*parts, fit.ready))
-            return y
-
-        return hook
-
     handles = []
     try:
-        for layer in fits:
-            module = unet.get_submodule(layer)
-            handles.append(module.register_forward_pre_hook(before(layer)))
-            if any(kind.after for kind in KINDS.values()):
-                handles.append(module.register_forward_hook(after(layer)))
+        for layer, worn in fits.items():
+            module = network.get_submodule(layer)
+            before, after = _hooks(worn, count)
+            handles.append(module.register_forward_pre_hook(before))
+            handles.append(module.register_forward_hook(after))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def merge(unet: nn.Module, adapter: Adapter, strength: float = 1.0) -> None:
+def _hooks(worn: list[Fit], count: int | None) -> tuple[Callable, Callable]:
+    came: list[Tensor] = []  # the input of the call under way
+
+    def before(module: nn.Module, args: tuple[Tensor, ...]):
+        x = args[0]
+        assert count is None or len(x) == count, f"{len(x)} rows came, {count} were dressed"
+        came[:] = [x]
+        for fit in worn:
+            if act := fit.kind.before:
+                turned = act(_some(fit.rows, x), *fit.parts)
+                x = turned if fit.rows is None else x.index_copy(0, fit.rows, turned.to(x.dtype))
+        return (x, *args[1:])
+
+    def after(module: nn.Module, args: tuple[Tensor, ...], y: Tensor):
+        x = came.pop()
+        for fit in worn:
+            if act := fit.kind.added:
+                more = act(module, _some(fit.rows, x), *fit.parts).to(y.dtype)
+                y = y + more if fit.rows is None else y.index_add(0, fit.rows, more)
+        return y
+
+    return before, after
+
+
+def merge(network: nn.Module, adapter: Adapter, strength: float = 1.0, *, text: bool = False) -> Callable[[], None]:
     """Write the adapter into the weights, for every prompt from now on.
 
-    At the opposite strength the same adapter of kind `oft` takes itself out again.
+    Returns what takes it out again, to the bit; of several, the last first. Without keeping that,
+    the same adapter at the opposite strength takes itself out, but for rounding.
     """
-    for name, ready in prepared(unet, (Worn(adapter, strength),)).items():
-        with torch.no_grad():
-            for layer, part in ready.items():
-                module = unet.get_submodule(layer)
-                assert isinstance(module, nn.Linear)
-                weight = KINDS[name].merged(module.weight, part)
-                if not torch.isfinite(weight).all():
-                    raise Wrong(
-                        f"merging makes {layer} non-finite: the adapter is damaged, teach it again"
-                    )
-                module.weight.copy_(weight)
+    network, before = stem(network), dict[nn.Parameter, Tensor]()
+    for name, ready in prepared(network, (Worn(adapter, strength),), text=text).items():
+        for layer, part in ready.items():
+            held = network.get_submodule(layer).weight
+            assert isinstance(held, nn.Parameter)
+            before[held] = held.detach().clone()
+            weight = KINDS[name].merged(held.detach(), *part)
+            if not torch.isfinite(weight).all():
+                raise Wrong(f"merging makes {layer} non-finite: the adapter is damaged, teach it again")
+            with torch.no_grad():
+                held.copy_(weight)
+
+    @torch.no_grad()
+    def unmerge() -> None:
+        for held, weight in before.items():
+            held.copy_(weight)
+
+    return unmerge
+
+
+def _fits(network: nn.Module, layer: str, kind: Kind, parts: tuple[Tensor, ...]) -> bool:
+    try:
+        return kind.fits(network.get_submodule(layer), *parts)
+    except AttributeError:  # there is no such layer
+        return False
 
 
 def _some(rows: Tensor | None, x: Tensor) -> Tensor:
     return x if rows is None else x[rows]
 
 
-def _laid(rows: Tensor | None, x: Tensor, part: Tensor) -> Tensor:
-    return part if rows is None else x.index_copy(0, rows, part.to(x.dtype))
-
-
-def _check(unet: nn.Module, kind: str, ready: Ready) -> None:
-    linears = oft.layers(unet)
-    for layer, part in ready.items():
-        if layer not in linears or not KINDS[kind].fits(linears[layer], part):
-            raise Wrong(
-                f"the adapter does not fit this UNet at {layer}: use the base it was taught on"
-            )
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    if all(p is parts[0] for p in parts):
+        return parts[0].expand(len(parts), *parts[0].shape)
+    return torch.stack(list(parts))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from remembrandt.adapters.wear import Outfit, Wardrobe
 from remembrandt.family.family import Family
 
 Words = Mapping[str, Tensor]
@@ -50,8 +51,10 @@ def tokens_of(family: Family, prompt: str) -> list[str]:
     return [str(t) for t in family.tokenizer.convert_ids_to_tokens(_ids(family, prompt))]
 
 
-def encode(family: Family, prompts: Sequence[str], words: Words | None = None) -> Tensor:
+def encode(family: Family, prompts: Sequence[str], words: Words | None = None, outfit: Outfit = ()) -> Tensor:
     """Prompts to (n, 77 * chunks, D) in fp32, `words` (each (k, D)) spliced in where they stand.
+
+    `outfit` is what the text encoder wears meanwhile.
 
     Prompts longer than 75 tokens take several chunks, the others are padded to as many with empty
     ones. Gradients flow into rows that want them. Each chunk is encoded by itself, so that a prompt
@@ -60,7 +63,8 @@ def encode(family: Family, prompts: Sequence[str], words: Words | None = None) -
     cut = [_chunks(_units(family, prompt, words or {})) for prompt in prompts]
     most = max((len(chunks) for chunks in cut), default=1)
     padded = [chunks + [Chunk()] * (most - len(chunks)) for chunks in cut]
-    rows = [torch.cat([_encode(family, c) for c in chunks], 1) for chunks in padded]
+    with Wardrobe(family.text_encoder, text=True)([outfit]):
+        rows = [torch.cat([_encode(family, c) for c in chunks], 1) for chunks in padded]
     width = family.text_encoder.config.hidden_size
     return torch.cat(rows) if rows else torch.zeros(0, CHUNK + 2, width, device=family.device)
 

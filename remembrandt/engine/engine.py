@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from remembrandt.adapters.wear import Outfit, wear
+from remembrandt.adapters.wear import Outfit, Wardrobe
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import Walk
@@ -92,9 +92,8 @@ class Picture:
     def rows(self) -> list[Row]:
         """At guidance 1 the prompt's row, at 0 that of "nothing", else both."""
         request, start, t = self.ticket.request, self.start, self.start.t(self.sigma)
-        wears = [w for w in request.wears if w.strength != 0]
-        both = tuple(w for w in wears if w.by == "both")
-        prompt = Row(self.x, self.sigma, t, start.prompt, tuple(wears))
+        wears, both = request.outfits
+        prompt = Row(self.x, self.sigma, t, start.prompt, wears)
         nothing = Row(self.x, self.sigma, t, start.nothing, both)
         return {0: [nothing], 1: [prompt]}.get(request.guidance, [prompt, nothing])  # type: ignore[call-overload]
 
@@ -124,7 +123,7 @@ class Engine:
         self.max_rows = max_rows
         self._live: list[Picture] = []
         self._say = Texts(family)
-        self._prepared: dict = {}
+        self._wardrobe = Wardrobe(family.unet)
         self._lean = Lean()
 
     def paint(self, requests: Iterable[Request], progress: Progress = silent) -> list[list[Painted]]:
@@ -173,8 +172,7 @@ class Engine:
             if latent is not None:
                 self._live.remove(picture)
                 self._finish(picture, latent)
-        worn = {row.outfit for picture in self._live for row in picture.rows()}
-        self._prepared = {o: made for o, made in self._prepared.items() if o in worn}
+        self._wardrobe.keep({row.outfit for picture in self._live for row in picture.rows()})
         return bool(self._live)
 
     def _finish(self, picture: Picture, latent: Tensor) -> None:
@@ -223,8 +221,7 @@ class Engine:
     def _denoise(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         extra = [row.condition.channels for row in rows if row.condition.channels is not None]
         unet, x = self.family.unet, torch.cat([row.x for row in rows])
-        worn = wear(unet, [row.outfit for row in rows], self._prepared)
-        with self._lean(unet, x[:, 0].numel()), worn:
+        with self._lean(unet, x[:, 0].numel()), self._wardrobe([row.outfit for row in rows]):
             return self.family.denoise(
                 x,
                 torch.tensor([row.sigma for row in rows]),

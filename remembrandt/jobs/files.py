@@ -43,6 +43,11 @@ class Home:
         """Class images that lessons share, by a digest of what made them."""
         return self.path / "class"
 
+    @property
+    def loras(self) -> Path:
+        """What was imported, each in a folder of its name."""
+        return self.path / "loras"
+
     def job(self, key: str) -> Path:
         return self.path / "jobs" / key
 

@@ -128,7 +128,7 @@ def library(request: Document, home: Home) -> Library:
         Concept(**{**row, "folder": None if moved else home.path / row["folder"]})
         for row in request["older"]
     ]
-    return Library(older, request["base"]["digest"], request["worn_by"])
+    return Library(older, request["base"]["digest"], request["worn_by"], home.loras)
 
 
 def _class_examples(

@@ -1,7 +1,8 @@
 """The library: a model's concepts, and how a prompt calls them up.
 
 The gate (design.md, idea 5): a concept's adapter and embedding rows take part in a request only if
-its prompt names the concept, by identifier or by name. Nothing else reads them.
+its prompt names the concept, by identifier or by name. Nothing else reads them. An imported LoRA is
+called as other tools do: `<lora:name:0.8>`, which is taken out of the prompt.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from remembrandt.adapters.adapter import Adapter
 from remembrandt.adapters.wear import Worn
 from remembrandt.conditions import text
 from remembrandt.settings import Wrong, nearest
+
+TAG = re.compile(r"\s*<lora:([^:<>]+)(?::([^<>]*))?>\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,15 @@ class Called:
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """Concepts on one base. Adapters are read when first called up, and checked against `base`."""
+    """Concepts on one base. Adapters are read when first called up, and checked against `base`.
+
+    `loras` is the folder of those that were imported, by name; they fit any base of their shapes.
+    """
 
     concepts: Sequence[Concept] = ()
     base: str | None = None
     worn_by: Literal["both", "prompt"] = "both"
+    loras: Path | None = None
     _read: dict[str, Adapter] = field(default_factory=dict)
 
     def call_up(
@@ -60,19 +67,17 @@ class Library:
         `strengths`, by identifier or name, are 1 where nothing is said. `Wrong` if one of them
         belongs to no concept of the model or to none that is named.
         """
-        prompt, negative = self.spelled(prompt), self.spelled(negative)
+        guests = [*self._guests(prompt), *self._guests(negative)]
+        prompt, negative = (self.spelled(TAG.sub(" ", p).strip() if TAG.search(p) else p) for p in (prompt, negative))
         words = {c.identifier: c for c in self.concepts}
         named = text.named(prompt, words) | text.named(negative, words)
         concepts = tuple(c for c in self.concepts if c.identifier in named)
         weights = self._strengths(strengths or {}, concepts)
-        worn = [(c, self.adapter(c)) for c in concepts if c.folder is not None]
-        return Called(
-            prompt,
-            negative,
-            {c.identifier: a.rows for c, a in worn if a.rows is not None},
-            tuple(Worn(a, weights.get(c.identifier, 1.0), self.worn_by) for c, a in worn),
-            concepts,
-        )
+        worn = [(c.identifier, self.adapter(c)) for c in concepts if c.folder is not None]
+        wears = [Worn(a, weights.get(word, 1.0), self.worn_by) for word, a in worn]
+        rows = {word: a.called(weights.get(word, 1.0)) for word, a in worn}
+        taught = {word: row for word, row in rows.items() if row is not None}
+        return Called(prompt, negative, taught, (*wears, *guests), concepts)
 
     def spelled(self, prompt: str) -> str:
         """The prompt with each name written as its concept's identifier and category."""
@@ -99,9 +104,31 @@ class Library:
             self._read[concept.id] = adapters.load(concept.folder, base=self.base)[0]
         return self._read[concept.id]
 
+    def _guests(self, prompt: str) -> list[Worn]:
+        """The imported LoRAs that a prompt calls."""
+        return [Worn(self._guest(name), _weight(name, said)) for name, said in TAG.findall(prompt)]
+
+    def _guest(self, name: str) -> Adapter:
+        known = {p.parent.name.lower(): p.parent for p in self.loras.glob("[!.]*/manifest.json")} if self.loras else {}
+        folder = known.get(name.strip().lower())
+        if folder is None:
+            hint = nearest(name, known) or " `models import FILE` brings one."
+            raise Wrong(f"there is no imported LoRA {name!r}.{hint}")
+        key = f"<lora:{folder.name}>"
+        if key not in self._read:
+            self._read[key] = adapters.load(folder)[0]
+        return self._read[key]
+
     def _strengths(self, asked: Mapping[str, float], named: Sequence[Concept]) -> dict[str, float]:
         found = {self.find(word).identifier: weight for word, weight in asked.items()}
         idle = [word for word in found if word not in {c.identifier for c in named}]
         if idle:
             raise Wrong(f"the prompt does not name {idle[0]!r}, whose strength is given")
         return found
+
+
+def _weight(name: str, said: str) -> float:
+    try:
+        return float(said or 1)
+    except ValueError:
+        raise Wrong(f"<lora:{name}:{said}> must hold one number, such as <lora:{name}:0.8>") from None

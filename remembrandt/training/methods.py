@@ -17,15 +17,25 @@ from remembrandt.settings import Wrong, nearest
 from remembrandt.training import options
 from remembrandt.training.dreambooth import DreamBooth
 from remembrandt.training.loop import Outcome, fit
+from remembrandt.training.lora import Lora
 from remembrandt.training.method import Lesson, Method, Stage, computing
 from remembrandt.training.oft import Oft
 from remembrandt.training.text_to_image import TextToImage
+from remembrandt.training.textual_inversion import TextualInversion
 
-METHODS: dict[str, type] = {"oft": Oft, "dreambooth": DreamBooth, "text-to-image": TextToImage}
+METHODS: dict[str, type] = {
+    "oft": Oft,
+    "lora": Lora,
+    "textual-inversion": TextualInversion,
+    "dreambooth": DreamBooth,
+    "text-to-image": TextToImage,
+}
 
 # The dataclasses' defaults suit a UNet of ten million weights; these suit one of a billion.
 LARGE: dict[str, dict[str, Any]] = {
     "oft": {"learning_rate": 1e-4, "token_rate": 5e-4, "steps": 800, "batch": 1, "warmup": 20},
+    "lora": {"learning_rate": 1e-4, "token_rate": 5e-4, "steps": 800, "batch": 1, "warmup": 20},
+    "textual-inversion": {"learning_rate": 5e-4, "steps": 2000, "batch": 4, "warmup": 20},
     "dreambooth": {"learning_rate": 2e-6, "steps": 800, "batch": 2, "num_class_images": 200},
     "text-to-image": {"learning_rate": 2e-6, "steps": 800, "batch": 2},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,10 +10,9 @@ from torch.nn import Parameter
 
 from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
-from remembrandt.adapters.wear import KINDS, Fit, hooked
 from remembrandt.family.family import Family
-from remembrandt.training.loop import Plan
-from remembrandt.training.method import Lesson, Stage, denoising, encoder, freeze
+from remembrandt.training.adapting import Parts, stage
+from remembrandt.training.method import Lesson, Stage
 from remembrandt.training.options import ACCUMULATION, CHECKPOINTING, option
 
 
@@ -50,54 +50,16 @@ class Oft:
 
     def stages(self, family: Family, lesson: Lesson) -> list[Stage]:
         """One stage: the rotations, and the identifier's rows at their own rate."""
-        freeze(family)
-        free = {
-            n: Parameter(t.to(family.device)) for n, t in oft.start(family.unet, self.block).items()
-        }
-        rows = {word: Parameter(t.float().to(family.device)) for word, t in lesson.words.items()}
-        tokens = encoder(family, lesson, lambda: rows)
-        denoise = denoising(family, lesson, tokens, self.batch, self.dropout)
-        fits: dict[str, list[Fit]] = {layer: [] for layer in free}
+        free = oft.start(family.unet, self.block)
 
-        def bounded() -> dict[str, dict[str, Tensor]]:
-            return {layer: {oft.NAME: oft.bound(p, self.angle)} for layer, p in free.items()}
+        def bounded(moving: Mapping[str, Parameter]) -> dict[str, dict[str, Tensor]]:
+            return {layer: {oft.NAME: oft.bound(moving[layer], self.angle)} for layer in free}
 
-        def loss(step: int) -> Tensor:
-            for layer, rotation in oft.prepare([(bounded(), 1.0)]).items():
-                fits[layer][:] = [Fit(KINDS["oft"], rotation, None)]
-            return denoise(step)
+        def worn(moving: Mapping[str, Parameter]) -> Parts:
+            return {layer: (turn,) for layer, turn in oft.prepare([(bounded(moving), 1.0)]).items()}
 
-        def rest() -> None:
-            for worn in fits.values():
-                worn.clear()
+        def saved(moving: Mapping[str, Parameter], rows: Tensor | None) -> Adapter:
+            tensors = {n: {k: t.detach().cpu() for k, t in named.items()} for n, named in bounded(moving).items()}
+            return Adapter("oft", tensors, {"block": self.block, "angle": self.angle}, rows)
 
-        def saved() -> Adapter:
-            tensors = {
-                n: {k: t.detach().cpu() for k, t in named.items()} for n, named in bounded().items()
-            }
-            trained = next(iter(rows.values())).detach().cpu().clone() if rows else None
-            return Adapter("oft", tensors, {"block": self.block, "angle": self.angle}, trained)
-
-        moving = free | (
-            {f"token.{word}": p for word, p in rows.items()} if self.token_rate else {}
-        )
-        return [
-            Stage(
-                "teaching",
-                moving,
-                Plan(
-                    self.steps,
-                    self.learning_rate,
-                    warmup=self.warmup,
-                    clip=self.clip,
-                    checkpoint_every=self.checkpoint_every,
-                ),
-                loss,
-                saved,
-                scale=lambda name: (
-                    self.token_rate / self.learning_rate if name.startswith("token.") else 1.0
-                ),
-                around=lambda: hooked(family.unet, fits),
-                rest=rest,
-            )
-        ]
+        return [stage(self, family, lesson, "oft", free, worn, saved)]

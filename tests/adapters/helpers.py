@@ -2,7 +2,7 @@
 
 import torch
 
-from remembrandt.adapters import oft
+from remembrandt.adapters import lora, oft
 from remembrandt.adapters.adapter import Adapter
 
 
@@ -28,3 +28,12 @@ def some(unet, rows):
     x = torch.randn(rows, unet.config.in_channels, side, side, generator=draw)
     tokens = torch.randn(rows, 77, width, generator=draw)
     return x.to(unet.dtype), torch.linspace(900, 10, rows).long(), tokens.to(unet.dtype)
+
+
+def low_rank(unet, seed=0, rank=4, size=0.3) -> Adapter:
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, m in lora.layers(unet).items():
+        down = torch.randn(rank, m.in_features, generator=draw) / m.in_features**0.5
+        tensors[name] = {"down": down, "up": size * torch.randn(m.out_features, rank, generator=draw) / rank**0.5}
+    return Adapter("lora", tensors)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
-from remembrandt.adapters.wear import KINDS, Worn, merge, wear
+from remembrandt.adapters.wear import Worn, merge, wear
 from remembrandt.settings import Wrong
 from tests.adapters.helpers import adapter, call, some
 
@@ -184,7 +184,3 @@ def test_a_damaged_adapter_is_not_merged(unet):  # h: the finite check
     bad.tensors[layer]["q"][0, 0] = float("nan")
     with pytest.raises(Wrong, match="finite"):
         merge(copy.deepcopy(unet), bad)
-
-
-def test_the_table_is_whole():
-    assert all(kind.before or kind.after for kind in KINDS.values())

@@ -7,7 +7,7 @@ import torch
 
 from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
-from remembrandt.adapters.wear import Worn, wear
+from remembrandt.adapters.wear import Wardrobe, Worn, wear
 from remembrandt.settings import Wrong
 from tests.adapters.helpers import adapter, call, some
 
@@ -55,11 +55,11 @@ def test_nothing_is_left_on_the_network(unet, inputs):
 
 
 def test_what_is_prepared_is_prepared_once(unet, inputs, monkeypatch):
-    cache, outfit, made = {}, (Worn(adapter(unet)),), []
+    wardrobe, outfit, made = Wardrobe(unet), (Worn(adapter(unet)),), []
     original = oft.cayley
     monkeypatch.setattr(oft, "cayley", lambda q: made.append(1) or original(q))
     for _ in range(3):
-        with wear(unet, [outfit] * 6, cache):
+        with wardrobe([outfit] * 6):
             call(unet, *inputs)
     assert len(made) == len({t["q"].shape[-1] for t in outfit[0].adapter.tensors.values()})
 

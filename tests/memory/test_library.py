@@ -12,6 +12,7 @@ from remembrandt.engine.request import Request
 from remembrandt.memory import retention
 from remembrandt.memory.library import Concept, Library
 from remembrandt.settings import Wrong
+from tests.adapters.helpers import low_rank
 
 
 def taught(family, folder, word, seed=0, **rest) -> Concept:
@@ -127,3 +128,27 @@ def test_older_concepts_are_measured_by_turns():
     seen = [c.id for lesson in range(5) for c in retention.turn(many, lesson)]
     assert len(retention.turn(many, 3)) == retention.MOST and set(seen) == {c.id for c in many}
     assert retention.turn(many[:3], 9) == many[:3]
+
+
+def test_imported_loras_are_called_by_tags(tiny, library, tmp_path):
+    adapters.save(low_rank(tiny.unet), tmp_path / "ink", {"name": "ink"})
+    known = Library(library.concepts, tiny.digest, loras=tmp_path)
+    called = known.call_up("a brc dog <lora:Ink:0.8>, red", "a cat<lora:ink>")
+    assert (called.prompt, called.negative) == ("a brc dog , red", "a cat")
+    assert [(w.adapter.kind, w.strength) for w in called.wears] == [("oft", 1), ("lora", 0.8), ("lora", 1)]
+    assert called.wears[1].adapter is called.wears[2].adapter
+    plain = " a  dog <lora "
+    assert known.call_up(plain).prompt == plain and not known.call_up(plain).wears
+    for prompt, said in {"<lora:inc:1>": "Did you mean 'ink'", "<lora:ink:x>": "one number"}.items():
+        with pytest.raises(Wrong, match=said):
+            known.call_up(prompt)
+    with pytest.raises(Wrong, match="import"):
+        library.call_up("<lora:ink>")
+
+
+def test_strength_acts_on_inverted_rows(tiny, tmp_path):
+    rows, start = torch.ones(2, 32), torch.zeros(2, 32)
+    adapters.save(Adapter("textual-inversion", {}, {}, rows, start), tmp_path / "brc", {"base": tiny.digest})
+    known = Library([Concept("brc", "brc", "dog", folder=tmp_path / "brc")], tiny.digest)
+    for strength in (0.0, 0.5, 1.0, 1.5):
+        assert torch.equal(known.call_up("brc", strengths={"brc": strength}).words["brc"], rows * strength)

@@ -13,11 +13,17 @@ from remembrandt.settings import Wrong
 from remembrandt.training import class_images, methods
 from remembrandt.training.examples import draw, encode
 from remembrandt.training.method import Lesson, denoising, encoder, first_rows
+from remembrandt.training.textual_inversion import usual
 
 SHORT = {"batch": 2, "warmup": 2, "checkpoint_every": 2}
-ALL = ["oft", "dreambooth", "text-to-image"]
-RATES = {"oft": {"learning_rate": 0.02, "block": 8}}
-RATES |= {name: {"learning_rate": 1e-3} for name in ALL[1:]}
+RATES = {
+    "oft": {"learning_rate": 0.02, "block": 8},
+    "lora": {"learning_rate": 0.02, "rank": 4, "alpha": 4.0},
+    "textual-inversion": {"learning_rate": 0.1},
+    "dreambooth": {"learning_rate": 1e-3},
+    "text-to-image": {"learning_rate": 1e-3},
+}
+MOST = [name for name in RATES if name != "text-to-image"]  # which is dreambooth with other defaults
 
 
 class Killed(Exception):
@@ -52,7 +58,7 @@ def equal(a, b) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
 
 
-@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+@pytest.mark.parametrize("name", MOST)
 def test_a_killed_lesson_resumes_bit_for_bit(name, family, tmp_path):
     whole, _ = teach(other := copy.deepcopy(family), name, steps=7)
 
@@ -73,21 +79,23 @@ def test_a_killed_lesson_resumes_bit_for_bit(name, family, tmp_path):
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.bin"))
 
 
-def test_oft_moves_nothing_of_the_family(family, tiny):
-    learned, _ = teach(family, "oft", steps=3)
+@pytest.mark.parametrize("name", ["oft", "lora", "textual-inversion"])
+def test_an_adapter_moves_nothing_of_the_family(name, family, tiny):
+    learned, _ = teach(family, name, steps=3)
     for part in ("unet", "text_encoder", "vae"):
         mine, theirs = getattr(family, part), getattr(tiny, part)
         assert equal(mine.state_dict(), theirs.state_dict())
-    assert all(t["q"].abs().max() > 0 for t in learned.adapter.tensors.values())
+    assert all(t.abs().max() > 0 for named in learned.adapter.tensors.values() for t in named.values())
     assert not torch.equal(learned.adapter.rows, first_rows(family, "dog"))
 
 
-@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+@pytest.mark.parametrize("name", MOST)
 def test_a_lesson_learns(name, family):
     """On draws that it was not taught on, paired: the same times and the same noise."""
     before, after, plan = copy.deepcopy(family), family, {"batch": 4}
     learned, lesson = teach(after, name, steps=16, set=plan)
-    chosen = methods.method(name, {**SHORT, **plan, "dropout": 0.0})
+    still = {} if name == "textual-inversion" else {"dropout": 0.0}
+    chosen = methods.method(name, {**SHORT, **plan, **still})
     words = {"brc": learned.adapter.rows} if learned.adapter else {}
     outfit = (Worn(learned.adapter),) if learned.adapter else ()
     heard = Lesson(lesson.examples, words, seed=9)
@@ -99,14 +107,15 @@ def test_a_lesson_learns(name, family):
     assert np.mean(taught) < np.mean(bare) - 0.01
 
 
-def test_what_was_learned_is_what_is_worn(family):
-    learned, lesson = teach(family, "oft", steps=6)
+@pytest.mark.parametrize("name", ["oft", "lora"])
+def test_what_was_learned_is_what_is_worn(name, family):
+    learned, lesson = teach(family, name, steps=6)
     words = {"brc": learned.adapter.rows}
     heard = Lesson(lesson.examples, words, lesson.seed)
     loss = denoising(family, heard, encoder(family, heard, lambda: words), 2, 0.1)
     seen = []
-    teach(family, "oft", steps=7, every={6: lambda step, adapter: seen.append(adapter)})
-    longer, _ = teach(family, "oft", steps=7)
+    teach(family, name, steps=7, every={6: lambda step, adapter: seen.append(adapter)})
+    longer, _ = teach(family, name, steps=7)
     with wear(family.unet, [(Worn(seen[0]),)] * 2), torch.no_grad():
         assert loss(6).item() == pytest.approx(longer.losses[6], rel=1e-5)
 
@@ -115,11 +124,12 @@ IDLE = {"steps", "checkpoint_every", "gradient_checkpointing"}
 OTHER = {
     "learning_rate": 0.01, "token_rate": 0.0, "batch": 3, "block": 4, "angle": 5.0, "warmup": 0,
     "dropout": 1.0, "clip": 1e-4, "weight_decay": 0.5, "text_rate": 0.01, "gradient_accumulation": 2,
+    "rank": 2, "alpha": 1.0, "feed_forward": True, "norm": 0.1,
 }  # fmt: skip
 ELSEWHERE = {"vectors", "num_class_images", "prior_weight"}  # for rows and priors, which these lessons lack
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", RATES)
 def test_no_option_is_idle(name, family):  # trainers.md 4 a
     first = copy.deepcopy(family)
     plain = state(first, teach(first, name, steps=2)[0])
@@ -133,7 +143,7 @@ def test_no_option_is_idle(name, family):  # trainers.md 4 a
         assert not equal(plain, changed), row["name"]
 
 
-@pytest.mark.parametrize("name", ["oft", "dreambooth"])
+@pytest.mark.parametrize("name", MOST)
 def test_half_precision(name, tiny, tiny_folder):
     """What moves is fp32, and starts from all the digits that the files have."""
     half = load(tiny_folder, precision="bf16")
@@ -149,6 +159,25 @@ def test_half_precision(name, tiny, tiny_folder):
 def test_several_vectors(family):
     learned, _ = teach(family, "oft", steps=1, vectors=3)
     assert learned.adapter.rows.shape == (3, family.text_encoder.config.hidden_size)
+
+
+def test_inverted_rows_part_and_keep_their_length(family):
+    learned, _ = teach(family, "textual-inversion", steps=8, vectors=3, set={"learning_rate": 1.0})
+    rows, start = learned.adapter.rows, learned.adapter.start
+    assert not learned.adapter.tensors and start.shape == rows.shape == (3, 32)
+    longest = 1.5 * usual(family)
+    assert (rows.norm(dim=-1) <= longest * 1.0001).all() and (rows.norm(dim=-1) > longest * 0.9).all()
+    assert (rows[0] - rows[1]).norm() > 0.01 and torch.equal(start[0], start[1])
+    assert torch.equal(learned.adapter.called(0.0), start) and torch.equal(learned.adapter.called(), rows)
+
+
+def test_a_batch_that_does_not_name_the_identifier(family):
+    """Textual inversion has nothing to learn from it, and goes on."""
+    chosen = methods.method("textual-inversion", {"steps": 1, **SHORT})
+    found = encode(family, [np.zeros((128, 128, 3), np.uint8)], ["a dog"])
+    lesson = Lesson(found, {"brc": first_rows(family, "dog")})
+    learned = methods.learn(chosen, family, lesson)
+    assert torch.equal(learned.adapter.rows, learned.adapter.start)
 
 
 def test_a_preview_sees_the_adapter_and_a_bare_network(family):
