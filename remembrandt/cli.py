@@ -347,6 +347,27 @@ def models_show(service, tell, name: Annotated[str, Argument(help="The model.")]
 
 
 Name = Annotated[str, Argument(help="The model.")]
+
+
+def _retention(found: Document) -> str:
+    advice = [line for row in found["concepts"] for line in row["advice"]]
+    _hints(advice)
+    mean, worst = ("-" if (x := found[k]) is None else f"{x:.3f}" for k in ("mean_retention", "worst_retention"))
+    return f"{found['model']}: {len(found['concepts'])} concepts, retention mean {mean}, worst {worst}\n{found['page']}"
+
+
+@command(app, "retention", _retention, computes=True)
+def retention(
+    service,
+    tell,
+    name: Name = "mine",
+    full: Annotated[bool, Option("--full", help="Measure every concept anew, not eight by turns.")] = False,
+    out: Out = None,
+):
+    """What is left of every concept after every lesson: a page, a picture and numbers."""
+    return service.retention(name, out or "retention", full=full, progress=tell)
+
+
 To = Annotated[str, Argument(help="The new name.")]
 WhichConcept = Annotated[str, Argument(help="Identifier, name or id.")]
 VERSIONS = ("version", "present", "parent", "mean_retention", "worst_retention", "bytes", "created", "concepts")

@@ -233,6 +233,19 @@ class Service:
         report.pie([*parts, *split.concepts.items()], title).save(place / "plan.png")
         return {**found, "pie": str(place / "plan.png")}
 
+    def retention(
+        self, name: str = MINE, out: str | Path = "retention", *, full: bool = False, progress: Progress = silent
+    ) -> Document:
+        """What is left of every concept: `report.html`, `report.json` (the answer) and `retention.png` in `out`."""
+        painters.taught(self._store(), name)
+        place = Path(out).expanduser().absolute()
+        _writable(place)
+        from remembrandt.jobs import reporting
+
+        where = {"device": self.settings.device, "precision": self.settings.precision}
+        files = Files(self._home, "", self._load)
+        return reporting.report(self._store(), files, name, place, where, full=full, progress=progress)
+
     # -- publish or keep: each answers with a receipt -------------------------------------------------
 
     def versions(self, name: str = MINE) -> list[Document]:

@@ -22,7 +22,7 @@ from remembrandt.settings import settings
 TELLING = (
     "prepare", "models", "model", "concepts", "concept", "samplers", "methods", "families",
     "jobs", "job", "cancel", "export", "plan", "demo", "add_family", "pull_family", "versions", "rollback",
-    "forget", "rename_model", "delete_model", "rename_concept", "delete_concept", "clean",
+    "retention", "forget", "rename_model", "delete_model", "rename_concept", "delete_concept", "clean",
 )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_a_home_has_what_it_needs_and_nothing_else(taught):
         folder = Home(home).concept("mine", lesson["concept"])
         assert {p.name for p in folder.iterdir()} == {"adapter.safetensors", "manifest.json"}
         left = {p.name for p in Home(home).job(lesson["job"]).iterdir()}
-        assert left == {"request.json", "result.json", "previews"}
+        assert left == {"request.json", "result.json", "previews", "samples"}
     assert len(list((home / "photos").iterdir())) == 4  # both lessons had the same ones
     assert not [p for p in home.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".ckpt")]
 

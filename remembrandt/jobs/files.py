@@ -105,7 +105,7 @@ class Files:
         """After publishing: nothing of the way there is kept but the request and the previews."""
         for name in ("checkpoints", "staging", "photos", "class"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for path in (self.folder / "examples.safetensors", self.folder / "before.json"):
+        for path in (self.folder / "examples.safetensors", self.folder / "before.json", self.folder / "base.json"):
             path.unlink(missing_ok=True)
 
 

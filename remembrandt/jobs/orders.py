@@ -91,6 +91,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "device": str(family.device),
         "precision": training_precision(family.device, family.precision),
         "threads": torch.get_num_threads(),
+        "names": list(prepared.names),
         "warnings": list(prepared.hints),
     }
     compose = _composer(wish, category, family, older, about)

@@ -83,7 +83,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     places.move(files.folder / "staging", folder)
     if not found["moved"]:
         base = {**base, "folder": keep_base(files, request)}
-    facts = {k: request[k] for k in ("prompts", "class_prompt", "options", "seed")}
+    facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names")}
     concept = Concept(
         about["id"],
         job.model or "",

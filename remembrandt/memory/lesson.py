@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family import load as families
 from remembrandt.family.family import Family
-from remembrandt.memory import retention
+from remembrandt.memory import measuring, retention
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Event, Progress, silent, write_atomic
 from remembrandt.settings import Wrong
@@ -79,7 +80,10 @@ def teach(
     progress(Event("preparing", 0, 1))
     asked = retention.prompts(*_measured(library, matter)) if method.added else {}
     before = _once(folder / "before.json", lambda: retention.hashes(family, library, asked))
-    found = _examples(family, matter, photos, folder, beside)
+    subject = measuring.Subject(matter.concept, matter.prompts[0], photos)
+    plain = lambda: {"losses": list(measuring.losses(family, library, subject, subject.plain))}  # noqa: E731
+    bare = _once(folder / "base.json", plain)
+    found = _examples(family, matter, measuring.taught(photos), folder, beside)
     progress(Event("preparing", 1, 1))
 
     every = {_interval(method): _preview(family, matter, folder, progress)}
@@ -96,9 +100,24 @@ def teach(
     grown = replace(library, concepts=[*library.concepts, new])
     after = retention.hashes(family, grown, asked)
     kept = retention.compare(before, after, len(library.concepts))
+    moved = learned.adapter is None
+    known = replace(library, concepts=[replace(matter.concept, folder=None)]) if moved else grown
+    kept["concepts"] = {matter.concept.id: _known(family, known, subject, bare["losses"], folder / "samples")}
     progress(Event("checking", 1, 1))
-    moved, seconds = learned.adapter is None, time.monotonic() - began
+    seconds = time.monotonic() - began
     return Taught(staging, moved, learned.steps, round(seconds, 2), kept)
+
+
+def _known(
+    family: Family, library: Library, subject: measuring.Subject, bare: list[float], folder: Path
+) -> dict[str, Any]:
+    """How well the concept is known now, and a strip of it that later reports show."""
+    concept = subject.concept
+    word = f"{concept.identifier} {concept.category}"
+    now = measuring.losses(family, library, subject, subject.prompt)
+    with suppress(Wrong):  # pictures that are not finite; the numbers above are what counts
+        measuring.strip(family, library, subject.scenes(word), folder / concept.id)
+    return measuring.learned(now, np.array(bare), subject)
 
 
 def _measured(library: Library, matter: Matter) -> tuple[list[Concept], str, str]:

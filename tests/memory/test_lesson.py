@@ -57,6 +57,7 @@ def test_a_second_lesson_changes_nothing_of_the_first(tiny, tmp_path):
     shutil.move(first.folder, tmp_path / "brc")
     known = Library([Concept("c1", "brc", "dog", folder=tmp_path / "brc")], tiny.digest)
     second = lesson(tiny, tmp_path / "2", concept=Concept("c2", "krx", "cat"), library=known)
+    assert second.retention.pop("concepts").keys() == {"c2"}
     assert second.retention == {
         "mean": 1.0, "worst": 1.0, "published": True, "measure": "picture hashes",
         "measured": 1, "carried": 0, "base_unchanged": True,
