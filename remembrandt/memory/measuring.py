@@ -72,6 +72,9 @@ def learned(now: np.ndarray, base: np.ndarray, subject: Subject) -> Document:
     `gain` is the share of the base's loss that is gone, `noise` half the width of its 95 % interval; a gain that is not
     above 0 for sure has taught nothing that could be lost (`fidelity` None).
     """
+    if not np.isfinite(now).all():
+        none = dict.fromkeys(("fidelity", "gain", "noise"))
+        return {**none, "held_out": len(subject.photos) >= HELD, "pairs": len(now)}
     gain, low, high = gate.bounds((base - now) / base.mean())
     kept = {"base": float(base.mean()), "best": float(now.mean()), "pairs": len(now)}
     sure = 1.0 if low > 0 else None

@@ -113,7 +113,7 @@ def _cell(value: float | None, measured: bool, early: bool) -> str:
     if value is None:
         return '<td class="none">n/a</td>'
     red, green, blue = colour(value)
-    ink = "#10241a" if value > 0.45 else "#fff"
+    ink = "#10241a" if value > 0.3 else "#fff"
     kind = "" if measured else ' class="carried"'
     return f'<td{kind} style="background:rgb({red},{green},{blue});color:{ink}">{value:.2f}</td>'
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
+from remembrandt.evaluation.gate import Judged
 from remembrandt.family.family import Family
 from remembrandt.memory.library import Concept, Library
 
@@ -62,3 +63,23 @@ def compare(before: Mapping[str, str], after: Mapping[str, str], concepts: int) 
     if changed:
         found["why"] = f"pictures changed that this lesson must not touch: {', '.join(changed)}"
     return found
+
+
+def judged(found: Mapping[str, Judged], margin: float) -> dict[str, Any]:
+    """As `compare`, where weights are shared: refused if a concept has surely lost more than `margin` (0 ... 1).
+
+    `found` is what `gate.judge` says of every older concept, by a name that people know.
+    """
+    lost = [f"{name} ({j.loss:.2f}, at least {j.lower:.2f})" for name, j in found.items() if j.verdict == "lost"]
+    kept = [1 - j.loss for j in found.values()]
+    told: dict[str, Any] = {
+        "mean": sum(kept) / len(kept) if kept else 1.0,
+        "worst": min(kept, default=1.0),
+        "published": not lost,
+        "measure": "paired denoising",
+        "measured": len(kept),
+        "carried": 0,
+        "pairs": max((j.pairs for j in found.values()), default=0),
+        "unsure": [name for name, j in found.items() if j.verdict == "unsure"],
+    }
+    return told | ({"why": f"lost more than the margin of {margin:g}: {', '.join(lost)}"} if lost else {})

@@ -9,6 +9,7 @@ from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
+from remembrandt.evaluation import gate
 from remembrandt.memory import retention
 from remembrandt.memory.library import Concept, Library
 from remembrandt.settings import Wrong
@@ -152,3 +153,18 @@ def test_strength_acts_on_inverted_rows(tiny, tmp_path):
     known = Library([Concept("brc", "brc", "dog", folder=tmp_path / "brc")], tiny.digest)
     for strength in (0.0, 0.5, 1.0, 1.5):
         assert torch.equal(known.call_up("brc", strengths={"brc": strength}).words["brc"], rows * strength)
+
+
+def test_shared_weights_are_refused_by_name_and_only_when_sure():
+    told = {
+        "brc dog": gate.Judged(0.3, 0.2, 0.4, 16, "lost"), "krx cat": gate.Judged(0.1, 0.05, 0.2, 64, "unsure"),
+        "zlt cup": gate.Judged(0.0, -0.1, 0.05, 16, "kept"),
+    }  # fmt: skip
+    refused = retention.judged(told, 0.1)
+    assert not refused["published"]
+    assert refused["why"] == "lost more than the margin of 0.1: brc dog (0.30, at least 0.20)"
+    assert refused["mean"] == pytest.approx(1 - 0.4 / 3) and refused["worst"] == pytest.approx(0.7)
+    del told["brc dog"]
+    passed = retention.judged(told, 0.1)
+    assert passed["published"] and "why" not in passed and (passed["unsure"], passed["pairs"]) == (["krx cat"], 64)
+    assert retention.judged({}, 0.1)["published"]
