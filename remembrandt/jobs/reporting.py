@@ -98,7 +98,7 @@ def _row(
         "lesson": own + 1,
         "fidelity": fidelities,
         "measured": seen,
-        "retention": fidelity_kept(fidelities),
+        "retention": 1.0 if gated else fidelity_kept(fidelities),  # what changed a picture was never published
         **{k: (first or {}).get(k) for k in ("gain", "noise", "held_out", "pairs")},
         "photos": [str(p) for p in photos],
         "strips": strips,

@@ -132,7 +132,8 @@ def _card(row: Document, told: Document) -> str:
     name = escape(f"{row['identifier']} {row['category']}" + (f" ({row['name']})" if row["name"] else ""))
     kept = "not measurable" if row["retention"] is None else f"retention {row['retention']:.2f}"
     kind = "faint" if row["retention"] is None else "good" if row["retention"] >= 0.9 else "bad"
-    gain = "" if row["gain"] is None else f"its photos are denoised {row['gain']:.0%} better (± {row['noise']:.0%})"
+    clear = row["gain"] is not None and any(f is not None for f in row["fidelity"])
+    gain = "" if not clear else f"its photos are denoised {row['gain']:.0%} better (± {row['noise']:.0%})"
     shots = "".join(_figure(path) for path in row["photos"][:8])
     strips = "".join(_strip(strip, told, row) for strip in row["strips"])
     said = "".join(f'<p class="advice">{escape(line[0].upper() + line[1:])}.</p>' for line in row["advice"])

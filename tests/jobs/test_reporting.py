@@ -40,6 +40,7 @@ def test_the_contracts_fields(reported):
     assert {"identifier", "category", "fidelity", "retention"} <= dog.keys()
     assert oil["fidelity"][0] is None and len(dog["fidelity"]) == len(oil["fidelity"]) == 2
     assert (dog["measured"], oil["measured"]) == ([True, False], [False, True])
+    assert dog["retention"] == oil["retention"] == told["worst_retention"] == 1.0  # proved, if not measured
     assert dog["held_out"] and not oil["held_out"] and dog["fidelity"][0] == dog["fidelity"][1]
     assert (told["base_drift"], told["prior_shift"], told["proved"]) == (0.0, 0.0, True)
     assert [len(s["paths"]) for s in dog["strips"]] == [4] and dog["freely"]["pictures"] == 8
