@@ -7,6 +7,7 @@ their own `config.json`.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def trunk(width: int) -> nn.Sequential:
 class Readers(nn.Module):
     """Reads a picture: place, style, relation, and for every category whether it is there and with which attributes.
 
-    Attributes are read by one query per category, so that two things in one picture are read apart.
+    Each category has a map of where it is; its peak says whether, and a category's attributes are read where its map
+    points, so that two things in one picture are read apart. Size is in the map's extent.
     """
 
     def __init__(self, whole: dict[str, list[str]], categories: list[str], attributes: dict[str, list[str]], width=24):
@@ -51,28 +53,40 @@ class Readers(nn.Module):
         self.config = {"whole": whole, "categories": categories, "attributes": attributes, "width": width}
         c = 4 * width
         self.trunk = trunk(width)
-        self.deep = Block(c, 2 * c, 2)
+        self.deep = nn.Sequential(Block(c, 2 * c, 2), Block(2 * c, 2 * c, 1))
         self.whole = nn.ModuleDict({name: nn.Linear(2 * c, len(values)) for name, values in whole.items()})
-        self.present = nn.Linear(2 * c, len(categories))
-        self.query = nn.Parameter(torch.randn(len(categories), c) * 0.1)
-        self.key = nn.Conv2d(c + 2 * c, c, 1)
-        self.of = nn.ModuleDict({name: nn.Linear(c + len(categories), len(v)) for name, v in attributes.items()})
+        self.join = nn.Conv2d(3 * c, c, 1)
+        self.where = nn.Conv2d(c, len(categories), 1)
+        facts = 2 * c + 5 + len(categories)
+        self.of = nn.ModuleDict({name: nn.Linear(facts, len(values)) for name, values in attributes.items()})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Logits: `whole` names (n, k); `present` (n, categories); attribute names (n, categories, k)."""
         fine = self.trunk(pixels)
         deep = self.deep(fine)
         pooled = deep.mean((2, 3)) + deep.amax((2, 3))
-        keys = self.key(torch.cat([fine, F.interpolate(deep, size=fine.shape[-2:])], 1)).flatten(2)
-        look = torch.softmax(torch.einsum("kc,ncp->nkp", self.query, keys), -1)
-        seen = torch.einsum("nkp,ncp->nkc", look, fine.flatten(2))
-        named = torch.eye(len(self.query), device=seen.device, dtype=seen.dtype).expand(len(seen), -1, -1)
-        seen = torch.cat([seen, named], -1)
+        joined = F.silu(self.join(torch.cat([fine, F.interpolate(deep, size=fine.shape[-2:])], 1)))
+        maps = self.where(joined).flatten(2).float()  # (n, categories, places)
+        look = torch.softmax(maps, -1)
+        features = torch.cat([fine, joined], 1).flatten(2).to(look.dtype)
+        seen = torch.einsum("nkp,ncp->nkc", look, features)
+        named = torch.eye(maps.shape[1], device=seen.device).expand(len(seen), -1, -1)
+        seen = torch.cat([seen, _extent(look, *fine.shape[-2:]), named], -1)
         return (
             {name: head(pooled) for name, head in self.whole.items()}
-            | {"present": self.present(pooled)}
+            | {"present": maps.logsumexp(-1) - math.log(maps.shape[-1])}
             | {name: head(seen) for name, head in self.of.items()}
         )
+
+
+def _extent(look: Tensor, h: int, w: int) -> Tensor:
+    """Centre, deviation and entropy of maps (n, k, h * w) that sum to 1: (n, k, 5)."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+    grid = torch.stack([y, x], -1).flatten(0, 1).to(look)
+    centre = look @ grid
+    spread = (look @ grid.square() - centre.square()).clamp(min=1e-6).sqrt()
+    entropy = -(look * (look + 1e-9).log()).sum(-1, keepdim=True)
+    return torch.cat([centre, 3 * spread, entropy / 2], -1)
 
 
 class Instances(nn.Module):

@@ -48,7 +48,7 @@ def truth(scene, config: dict) -> dict[str, Tensor]:
 
 def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tensor:
     """Cross-entropy of everything that can be read off the batch."""
-    x, answers = x.to(network.query.device), {k: v.to(network.query.device) for k, v in answers.items()}
+    x, answers = x.to(network.where.weight.device), {k: v.to(network.where.weight.device) for k, v in answers.items()}
     with torch.autocast(x.device.type, torch.bfloat16):
         out = network(x)
     total = 4 * F.binary_cross_entropy_with_logits(out["present"].float(), answers["present"])
