@@ -1,0 +1,113 @@
+"""What the stages of the recipe share: the work folder, how much of everything, and how anything is trained in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from remembrandt.family.device import choose_device
+from remembrandt.report import Event
+from remembrandt.training.loop import Plan, fit
+
+RESULT = "result"  # a stage's finished network, inside its folder
+UNFINISHED = "unfinished"  # stands beside a result that more minutes would better
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything. The defaults are what the tracked weights were made with on two cores."""
+
+    shards: int = 50
+    litters: int = 30  # shards of portraits, for telling instances apart
+    smeared: int = 5  # shards of either kind as a painter would leave them
+    autoencoder: int = 10_500
+    whole: int = 1_000  # of the autoencoder's steps, how many finish the decoder on whole pictures
+    towers: int = 900
+    readers: int = 1_500
+    instances: int = 900
+    painter: int = 10_000
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class Work:
+    """The ignored folder that holds pictures, checkpoints and finished parts, where the family goes, and when to stop.
+
+    Training starts from the family that `out` holds, if any, unless it is to begin `afresh`.
+    """
+
+    folder: Path
+    out: Path
+    sizes: Sizes
+    until: float | None = None
+    afresh: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        return choose_device()
+
+    def minutes(self) -> float | None:
+        return None if self.until is None else max(0.0, (self.until - time.monotonic()) / 60)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+
+class Stopped(Exception):
+    """The minutes given are over; everything is written and the next call goes on."""
+
+
+def begun(work: Work, part: str, network: M, prefix: str = "") -> M:
+    """`network` with the weights of that part of the shipped family, if it is there and fits."""
+    files = sorted((work.out / part).glob("*.safetensors"))
+    if work.afresh or not files:
+        return network
+    stored = {prefix + k: v.float() for file in files for k, v in load_file(file).items()}
+    known = network.state_dict()
+    if all(k in stored and stored[k].shape == v.shape for k, v in known.items() if k.startswith(prefix)):
+        network.load_state_dict({k: stored[k] for k in known if k in stored}, strict=False)
+        print(f"{part}: from {work.out}", flush=True)
+    return network
+
+
+def train(
+    work: Work, name: str, parts: Mapping[str, nn.Module], loss: Callable[[int], torch.Tensor], plan: Plan
+) -> None:
+    """Fit `parts` and leave them averaged, ready to be saved; raises Stopped when the minutes are over."""
+    for m in parts.values():
+        m.to(work.device)
+    parameters = {f"{part}.{n}": p for part, m in parts.items() for n, p in m.named_parameters() if p.requires_grad}
+    plan = replace(plan, minutes=work.minutes(), checkpoint_every=500)
+    began, recent = time.monotonic(), []
+
+    def tell(event: Event) -> None:
+        recent.append(event.loss)
+        if event.step % 100 == 0:
+            pace = (time.monotonic() - began) / len(recent)
+            left = pace * (event.total - event.step) / 60
+            print(
+                f"{name} {event.step}/{event.total} loss {np.mean(recent[-100:]):.4f} {left:.0f} min left", flush=True
+            )
+
+    outcome = fit(loss, parameters, plan, folder=work / name, stage=name, progress=tell)
+    (work / name).mkdir(parents=True, exist_ok=True)
+    (work / name / UNFINISHED).touch()
+    if outcome.finished:
+        (work / name / UNFINISHED).unlink()
+    elif name != "painter":  # half a painter is worth looking at, half a judge is not worth hearing
+        raise Stopped
+    with torch.no_grad():
+        for n, p in parameters.items():
+            p.copy_(outcome.average[n] if outcome.average else p)
+    for m in parts.values():
+        m.eval().cpu()
