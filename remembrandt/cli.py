@@ -420,12 +420,30 @@ def models_export(
     service,
     tell,
     name: Annotated[str, Argument(help="The model.")],
-    to: Annotated[str, Option(help="diffusers or single-file.")],
+    to: Annotated[str, Option(help="diffusers, single-file, lora or embedding.")],
     out: Annotated[Path, Option("--out", "-o", help="A new folder.")],
-    concept: Annotated[str | None, Option(help="Which concept goes into the weights.")] = None,
+    concept: Annotated[str | None, Option(help="Which concept is exported.")] = None,
+    rank: Annotated[int | None, Option(help="The largest rank of a LoRA.")] = None,
 ):
-    """A model as weights that other tools load."""
-    return service.export(name, to, out, concept=concept)
+    """A concept for other tools: in plain weights, as a LoRA or as an embedding."""
+    return service.export(name, to, out, concept=concept, rank=rank)
+
+
+def _imported(found: Document) -> str:
+    _hints(found["warnings"])
+    return f'imported {found["name"]}: call it in a prompt as "{found["prompt"]}"'
+
+
+@command(models, "import", _imported)
+def models_import(
+    service,
+    tell,
+    file: Annotated[Path, Argument(help="A LoRA of diffusers, peft or kohya (.safetensors).")],
+    name: Annotated[str | None, Option(help="What prompts call it; the file's name.")] = None,
+    model: Annotated[str | None, Option(help="A model on the base that it is for; `mine`.")] = None,
+):
+    """A LoRA of another tool, called in a prompt as <lora:name:0.8>."""
+    return service.import_lora(file, name=name, model=model)
 
 
 @command(

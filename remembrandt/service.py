@@ -385,12 +385,18 @@ class Service:
     # -- export, demo ------------------------------------------------------------------------------
 
     def export(
-        self, name: str, to: str, out: str | Path, *, concept: str | None = None
+        self,
+        name: str,
+        to: str,
+        out: str | Path,
+        *,
+        concept: str | None = None,
+        rank: int | None = None,
     ) -> Document:
-        """A model as weights that other tools load: a diffusers folder or a single file.
+        """A concept of a model for other tools; its only one need not be named.
 
-        A gated model's `concept` is merged into them (its only one need not be named), and then
-        acts on every prompt.
+        `to` is `diffusers` or `single-file` (merged into plain weights, where it acts on every prompt), `lora` (of at
+        most `rank`, with its identifier's embedding in a second file) or `embedding`.
         """
         from remembrandt.jobs import work
         from remembrandt.memory import export
@@ -398,6 +404,10 @@ class Service:
         if to not in export.KINDS:
             hint = nearest(to, export.KINDS)
             raise Wrong(f"there is no export {to!r}.{hint} Exports: {', '.join(export.KINDS)}")
+        if to != "lora" and rank is not None:
+            raise Wrong("--rank is for --to lora: leave it out")
+        if rank is not None and rank < 1:
+            raise Wrong(f"--rank must be at least 1, not {rank}")
         from remembrandt.family.load import load
 
         target = Path(out).expanduser().absolute()
@@ -406,12 +416,20 @@ class Service:
             raise Wrong(f"{target} is there already: give -o a folder that is new or empty")
         request = painters.painter(self._store(), name)
         known = work.library(request, self._home)
-        merged = export.chosen(known, concept)
+        chosen = export.chosen(known, concept)
         family = load(work.standing(request, self._home), device="cpu", precision="fp32")
-        trigger = export.bake(family, known, merged) if merged else None
-        path = export.KINDS[to](family, target)
-        facts = {"model": request["model"], "version": request["version"], "to": to}
-        return {**facts, "path": str(path), "concept": merged and merged.id, "trigger": trigger}
+        about = {"model": request["model"], "version": request["version"], "base": family.name}
+        return export.export(to, export.Wanted(family, known, chosen, target, rank), about)
+
+    def import_lora(self, file: str | Path, *, name: str | None = None, model: str | None = None) -> Document:
+        """Keep a LoRA of diffusers, peft or kohya, which prompts call as `<lora:name:0.8>`.
+
+        It is checked against the base of `model`, and may be called with any model of the same shapes.
+        """
+        from remembrandt.memory import imports
+
+        family = self._family(self._standing(model))
+        return imports.lora(Path(file).expanduser(), family, self._home.loras, name)
 
     def demo(self, out: str | Path = "demo", progress: Progress = silent) -> Document:
         """Teach the embedded painter two things and draw what it learned and did not forget."""

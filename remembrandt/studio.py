@@ -21,8 +21,8 @@ from remembrandt.settings import settings
 #: Use cases whose answer is the document that `--json` prints.
 TELLING = (
     "prepare", "models", "model", "concepts", "concept", "samplers", "methods", "families",
-    "jobs", "job", "cancel", "export", "plan", "demo", "add_family", "pull_family", "versions", "rollback",
-    "retention", "forget", "rename_model", "delete_model", "rename_concept", "delete_concept", "clean",
+    "jobs", "job", "cancel", "export", "import_lora", "plan", "demo", "add_family", "pull_family",
+    "versions", "rollback", "retention", "forget", "rename_model", "delete_model", "rename_concept", "delete_concept", "clean",
 )  # fmt: skip
 
 

@@ -172,6 +172,24 @@ def test_an_export_paints_what_the_gate_paints(taught, tmp_path, to):
         service.export("mine", to, tmp_path / "out", concept="briscoe")
 
 
+def test_a_lora_goes_out_and_comes_back(copied, tmp_path):
+    """What was exported as a LoRA and imported again dresses any prompt that calls it."""
+    service = on(copied)
+    told = service.export("mine", "lora", tmp_path / "out", concept="briscoe", rank=64)
+    beside = {p.name for p in (tmp_path / "out").iterdir()} - {"manifest.json"}
+    assert told["error"] < 0.01 and told["files"].keys() == beside
+    found = service.import_lora(told["path"], name="bris")
+    assert found["prompt"] == "<lora:bris:1>" and not found["warnings"]
+    asked = {"seed": 3, "steps": 2}
+    plain, worn, off = (service.paint(f"a dog{tag}", **asked)[0] for tag in ("", " <lora:bris:2>", " <lora:bris:0>"))
+    assert np.array_equal(plain.pixels, off.pixels) and not np.array_equal(plain.pixels, worn.pixels)
+    assert worn.recipe["prompt"] == "a dog <lora:bris:2>"
+    for to, rest in (("embedding", {"rank": 4}), ("lora", {"rank": 0})):
+        with pytest.raises(Wrong, match="--rank"):
+            service.export("mine", to, tmp_path / "none", concept="briscoe", **rest)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_failed_lesson_leaves_the_model_as_it_was(copied, shots, monkeypatch):
     from remembrandt.memory import lesson as lessons
 

@@ -84,15 +84,18 @@ def read(path: Path, family: Family) -> Found:
 
 
 def kohya(adapter: Adapter) -> dict[str, Tensor]:
-    """A LoRA by kohya's names, which diffusers, ComfyUI and A1111 read: alpha = rank, the scale is in `up`."""
-    flat = {}
+    """A LoRA by kohya's names, which diffusers, ComfyUI and A1111 read.
+
+    One alpha for all layers, whatever their ranks: diffusers 0.42 overlooks any but the most frequent one.
+    """
+    flat, alpha = {}, float(max(len(pair[DOWN]) for pair in adapter.tensors.values()))
     for layer, pair in sorted(adapter.tensors.items()):
         text = layer.startswith(TEXT)
         name = layer.removeprefix(TEXT).replace(".", "_")
         key = f"{ENCODER}text_model_{name}" if text else UNET + name
         flat[f"{key}.lora_down.weight"] = pair[DOWN].detach().float().cpu().contiguous()
-        flat[f"{key}.lora_up.weight"] = pair[UP].detach().float().cpu().contiguous()
-        flat[f"{key}.alpha"] = torch.tensor(float(len(pair[DOWN])))
+        flat[f"{key}.lora_up.weight"] = (pair[UP].detach().float() * (len(pair[DOWN]) / alpha)).cpu().contiguous()
+        flat[f"{key}.alpha"] = torch.tensor(alpha)
     return flat
 
 

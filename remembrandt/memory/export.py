@@ -1,69 +1,206 @@
-"""A model as plain weights: its base with one concept merged in, for tools that know no gate."""
+"""A concept for tools that know no gate: merged into plain weights, as a LoRA, or as an embedding.
+
+Each kind of export is a function of what is `Wanted` and a row of `KINDS`. Beside what it writes lies a manifest: what
+it is, which word calls it up, which file is which, and whose licences travel with it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save as write_tensors
+from torch import Tensor
 
-from remembrandt.adapters.wear import merge
+from remembrandt import __version__
+from remembrandt.adapters import keys, lora
+from remembrandt.adapters.adapter import Adapter
+from remembrandt.adapters.lora import DOWN, UP
+from remembrandt.adapters.wear import KINDS as WAYS
+from remembrandt.adapters.wear import Worn, merge, prepared
 from remembrandt.family import load as families
 from remembrandt.family.family import Family
 from remembrandt.memory import identifiers
 from remembrandt.memory.library import Concept, Library
+from remembrandt.report import write_atomic
 from remembrandt.settings import Wrong
 
-FILE = "model.safetensors"
+FILE, MANIFEST = "model.safetensors", "manifest.json"
+RANK = 64
+Document = dict[str, Any]
 
 
-def single_file(family: Family, folder: Path) -> Path:
-    """One checkpoint under `folder`."""
-    return families.save_single_file(family, folder / FILE)
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A concept of a library (None: the bare base), on a family of one's own, to a new folder.
+
+    `rank` bounds a LoRA's.
+    """
+
+    family: Family
+    library: Library
+    concept: Concept | None
+    folder: Path
+    rank: int | None = None
+
+    @property
+    def adapter(self) -> Adapter:
+        """What was taught; `Wrong` where the lesson moved all weights or there was none."""
+        if self.concept is None or self.concept.folder is None:
+            raise Wrong("there is no adapter to export: take --to diffusers or --to single-file")
+        return self.library.adapter(self.concept)
 
 
-KINDS: dict[str, Callable[[Family, Path], Path]] = {
-    "diffusers": families.save,
+def diffusers(wanted: Wanted) -> Document:
+    """A folder in diffusers' format with the concept in its weights."""
+    trigger = bake(wanted)
+    return {"path": str(families.save(wanted.family, wanted.folder)), "trigger": trigger}
+
+
+def single_file(wanted: Wanted) -> Document:
+    """One checkpoint with the concept in its weights."""
+    trigger = bake(wanted)
+    path = families.save_single_file(wanted.family, wanted.folder / FILE)
+    return {"path": str(path), "trigger": trigger}
+
+
+def low_rank(wanted: Wanted) -> Document:
+    """A LoRA, and the embedding of its identifier in a second file.
+
+    What is no LoRA becomes the nearest one; `error` is what it loses, relative to all that the adapter changes.
+    """
+    adapter, word = wanted.adapter, _identifier(wanted)
+    tensors, error = _nearest(wanted.family, adapter, wanted.rank)
+    files, trigger = {}, word
+    if adapter.rows is not None:
+        files[f"{word}.safetensors"] = write_tensors(_embedding(word, adapter.rows))
+        trigger = f"<{word}>"
+    rank = max(len(pair[DOWN]) for pair in tensors.values())
+    header = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(rank)}
+    header |= {"modelspec.trigger_phrase": trigger}
+    path = wanted.folder / f"{word}-lora.safetensors"
+    files[path.name] = write_tensors(keys.kohya(Adapter("lora", tensors)), metadata=header)
+    written = _write(wanted.folder, files)
+    return {"path": str(path), "rank": rank, "files": written, "error": error, "trigger": trigger}
+
+
+def embedding(wanted: Wanted) -> Document:
+    """The identifier's rows as textual inversion is shared: diffusers goes by the word inside, web UIs by the name."""
+    adapter, word = wanted.adapter, _identifier(wanted)
+    if adapter.rows is None:
+        raise Wrong(f"{word} has no embedding of its own: take --to lora or --to diffusers")
+    path = wanted.folder / f"{word}.safetensors"
+    files = _write(wanted.folder, {path.name: write_tensors(_embedding(word, adapter.rows))})
+    alone = {} if adapter.tensors == {} else {"warning": "the embedding is half of the concept: --to lora has the rest"}
+    return {"path": str(path), "trigger": f"<{word}>", "vectors": len(adapter.rows), "files": files, **alone}
+
+
+KINDS: dict[str, Callable[[Wanted], Document]] = {
+    "diffusers": diffusers,
     "single-file": single_file,
+    "lora": low_rank,
+    "embedding": embedding,
 }
 
 
+def export(to: str, wanted: Wanted, about: Document) -> Document:
+    """Write an export and its manifest; `about` (model, version, base) is told in both."""
+    concept, licence = wanted.concept, _licence(wanted.family)
+    named = {k: getattr(concept, k) for k in ("identifier", "name", "category")} if concept else {}
+    found = {**about, "to": to, **KINDS[to](wanted), "concept": concept and concept.id, **named, "licence": licence}
+    facts = found | {"base_digest": wanted.library.base, "remembrandt": __version__}
+    kept = {k: v for k, v in facts.items() if k != "path"}
+    write_atomic(wanted.folder / MANIFEST, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    return found
+
+
 def chosen(library: Library, word: str | None) -> Concept | None:
-    """The concept that goes into the weights: the one that is named, or the only one."""
+    """The concept that is exported: the one that is named, or the only one."""
     if word is not None:
         return library.find(word)
     if len(library.concepts) > 1:
         known = ", ".join(c.identifier for c in library.concepts)
-        raise Wrong(f"one concept can go into the weights: name it with --concept ({known})")
+        raise Wrong(f"one concept can be exported: name it with --concept ({known})")
     return library.concepts[0] if library.concepts else None
 
 
-def bake(family: Family, library: Library, concept: Concept) -> str:
-    """Merge a concept into a family of one's own; returns the word that now calls it up.
+def bake(wanted: Wanted) -> str | None:
+    """Merge the concept into the weights; returns the words that now call it up.
 
-    The trained row takes the place of a word's: the identifier's own if that is one token, else a
-    rare word's. So the tokenizer stays what every tool knows.
+    The trained rows take the places of words': the identifier's own if that is one token, else rare
+    words'. So the tokenizer stays what every tool knows.
     """
-    if concept.folder is None:
-        return concept.identifier
-    adapter = library.adapter(concept)
-    if adapter.rows is not None and len(adapter.rows) > 1:
-        raise Wrong(f"{concept.identifier} has {len(adapter.rows)} embedding rows; a word has one")
+    family, concept = wanted.family, wanted.concept
+    if concept is None or concept.folder is None:
+        return concept and concept.identifier
+    adapter = wanted.adapter
     merge(family.unet, adapter)
     if adapter.rows is None:
         return concept.identifier
-    word, number = _word(family, concept.identifier)
+    words = _words(family, concept.identifier, len(adapter.rows))
     with torch.no_grad():
         table = family.text_encoder.get_input_embeddings().weight
-        assert isinstance(table, torch.Tensor)
-        table[number] = adapter.rows[0].to(table)
-    return word
+        assert isinstance(table, Tensor)
+        for word, row in zip(words, adapter.rows, strict=True):
+            table[identifiers.vocabulary(family.tokenizer)[word]] = row.to(table)
+    return " ".join(words)
 
 
-def _word(family: Family, identifier: str) -> tuple[str, int]:
+def _nearest(family: Family, adapter: Adapter, rank: int | None) -> tuple[dict[str, dict[str, Tensor]], float]:
+    """The adapter as low-rank pairs of at most `rank`, and the share of its change that they lose (Frobenius)."""
+    if not adapter.tensors:
+        raise Wrong("the concept is an embedding and changes no layer: take --to embedding")
+    if adapter.kind == "lora" and (rank is None or all(len(p[DOWN]) <= rank for p in adapter.tensors.values())):
+        return {n: dict(pair) for n, pair in adapter.tensors.items()}, 0.0
+    found, lost, all_ = {}, 0.0, 0.0
+    for layer, parts in prepared(family.unet, (Worn(adapter),))[adapter.kind].items():
+        weight = family.unet.get_submodule(layer).weight
+        assert isinstance(weight, Tensor)
+        exact = weight.detach().double()
+        change = WAYS[adapter.kind].merged(exact, *(p.double() for p in parts)) - exact
+        found[layer] = lora.nearest(change, rank or RANK)
+        lost += float((change - found[layer][UP].double() @ found[layer][DOWN].double()).square().sum())
+        all_ += float(change.square().sum())
+    return found, round((lost / all_) ** 0.5, 6) if all_ else 0.0
+
+
+def _identifier(wanted: Wanted) -> str:
+    assert wanted.concept is not None
+    return wanted.concept.identifier
+
+
+def _embedding(word: str, rows: Tensor) -> dict[str, Tensor]:
+    """In angle brackets: a plain word may be in the tokenizer already, and diffusers then refuses it."""
+    return {f"<{word}>": rows.detach().float().cpu().contiguous()}
+
+
+def _words(family: Family, identifier: str, count: int) -> list[str]:
+    """So many rare words of the base's vocabulary, the identifier itself first if it is one."""
     known = identifiers.vocabulary(family.tokenizer)
-    rare = (identifier, *identifiers.candidates(family.tokenizer), "q", "z", "x")
-    word = next((w for w in rare if w in known), None)
-    if word is None:
-        raise Wrong("the base's vocabulary has no rare word that could call the concept up")
-    return word, known[word]
+    rare = dict.fromkeys((identifier, *identifiers.candidates(family.tokenizer), *"qzxjkvw"))
+    words = [w for w in rare if w in known][:count]
+    if len(words) < count:
+        raise Wrong(f"the base's vocabulary has no {count} rare words that could call the concept up")
+    return words
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> dict[str, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in sorted(files.items()):
+        write_atomic(folder / name, data)
+    return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+
+
+def _licence(family: Family) -> dict[str, str]:
+    """What is known of the licences that bind an export."""
+    card = family.folder / "README.md" if family.folder and family.folder.is_dir() else None
+    said = re.search(r"^license:\s*(\S+)", card.read_text(), re.MULTILINE) if card and card.is_file() else None
+    own = "Apache-2.0" if family.name == "pocket" else "not recorded: see where the base came from"
+    photos = "theirs who took them: publish what was taught from photos only as far as the photos' licence goes"
+    return {"base": said[1] if said else own, "photos": photos}

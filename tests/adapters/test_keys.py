@@ -28,11 +28,11 @@ def pipeline(folder):
     return made
 
 
-def latents(pipe) -> torch.Tensor:
-    return pipe(PROMPT, generator=torch.Generator().manual_seed(3), **STEPS).images
+def latents(pipe, prompt=PROMPT) -> torch.Tensor:
+    return pipe(prompt, generator=torch.Generator().manual_seed(3), **STEPS).images
 
 
-def ours(family, *wears) -> torch.Tensor:
+def ours(family, *wears, prompt=PROMPT, **rest) -> torch.Tensor:
     """The latents that the engine would decode."""
     kept, family = [], copy.copy(family)
     decode = type(family).decode
@@ -43,7 +43,7 @@ def ours(family, *wears) -> torch.Tensor:
             return decode(self, x)
 
     family.__class__ = Told
-    asked = Request(PROMPT, seed=3, steps=4, guidance=4.0, sampler="ddim", wears=tuple(wears))
+    asked = Request(prompt, seed=3, steps=4, guidance=4.0, sampler="ddim", wears=tuple(wears), **rest)
     Engine(family).paint([asked])
     return kept[0]
 
