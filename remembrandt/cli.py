@@ -249,7 +249,7 @@ def finetune(
         Option(help="Pocket, a folder, a .safetensors file or a hub id (owner/name@rev)."),
     ] = None,
     scope: Annotated[str | None, Option(help="private, private_meta or meta.")] = None,
-    memory: Annotated[str | None, Option(help="How the model keeps what it knows: gated.")] = None,
+    memory: Annotated[str | None, Option(help="How a new model keeps what it knows: gated or replay.")] = None,
     method: Annotated[str | None, Option(help="How weights move: see `methods`.")] = None,
     identifier: Annotated[str | None, Option(help="The word that calls it up; chosen.")] = None,
     steps: Annotated[str, Option(help="Steps of the lesson, or auto.")] = "auto",
@@ -258,6 +258,7 @@ def finetune(
     instance_prompt: Annotated[str | None, Option(help="What the photos are trained with.")] = None,
     class_prompt: Annotated[str | None, Option(help="What class images are trained with.")] = None,
     num_class_images: Annotated[int | None, Option(help="How many class images.")] = None,
+    policy: Policy = None,
     seed: Annotated[int, Option(help="Of everything random in the lesson.")] = 0,
     set_: Annotated[
         list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")
@@ -280,6 +281,7 @@ def finetune(
         instance_prompt=instance_prompt,
         class_prompt=class_prompt,
         num_class_images=num_class_images,
+        policy=policy,
         seed=seed,
         options=_pairs(set_, "--set"),
         progress=tell,

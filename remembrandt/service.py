@@ -90,6 +90,7 @@ class Service:
         instance_prompt: str | None = None,
         class_prompt: str | None = None,
         num_class_images: int | None = None,
+        policy: str | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
         progress: Progress = silent,
@@ -124,6 +125,7 @@ class Service:
                 class_prompt,
                 seed,
                 {**(options or {}), **values},
+                policy,
             )
             order = orders.lesson(wish, self._store(), self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)

@@ -95,10 +95,13 @@ LESSONS = {
     "seed": (["{shots}", "--seed", "-1"], "seed"),
     "method": (["{shots}", "--method", "ofd"], "did you mean 'oft'"),
     "memory": (["{shots}", "--memory", "gatd"], "did you mean 'gated'"),
-    "replay": (["{shots}", "--memory", "replay"], "replay"),
+    "replay by rotations": (["{shots}", "--memory", "replay", "--method", "oft"], "dreambooth"),
+    "policy": (["{shots}", "--memory", "replay", "--policy", "bigg"], "did you mean 'big'"),
+    "a policy for gated memory": (["{shots}", "--policy", "big"], "--policy"),
+    "a class prompt for oft": (["{shots}", "--class-prompt", "a dog"], "--class-prompt"),
     "consolidated": (["{shots}", "--memory", "consolidated"], "consolidate"),
     "scope": (["{shots}", "--scope", "mine"], "private_meta"),
-    "dreambooth in a shared model": (["{shots}", "--method", "dreambooth"], "--scope private"),
+    "dreambooth with gates": (["{shots}", "--method", "dreambooth", "--memory", "gated"], "oft"),
     "an unsuited pair": (
         ["{shots}", "--method", "dreambooth", "--memory", "gated", "--scope", "private"], "oft",
     ),
@@ -157,6 +160,8 @@ def test_a_wrong_lesson_leaves_nothing(words, shots, tiny_folder, tmp_path):
         (["--category", "corgi", "--identifier", "corgi"], "a name or a category"),
         (["--scope", "private_meta", "--base", "pocket"], "stands on tiny"),
         (["--scope", "meta"], "scope"),
+        (["--method", "dreambooth"], "another --model than mine"),
+        (["--memory", "replay"], "memory 'gated'"),
     ],
 )
 def test_a_wrong_lesson_leaves_a_home_as_it_was(words, expected, home, shots):

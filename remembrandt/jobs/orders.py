@@ -17,9 +17,10 @@ import torch
 from remembrandt.conditions import text
 from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
+from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
-from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled
-from remembrandt.memory import identifiers
+from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
+from remembrandt.memory import identifiers, policies
 from remembrandt.settings import Wrong, nearest
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store, new_id
@@ -49,6 +50,7 @@ class Wish:
     class_prompt: str | None = None
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,16 @@ class Order:
 def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home: Path) -> Order:
     """Check a wish against the home and the base; `Wrong` at the first thing that does not fit."""
     category = _category(wish.category)
-    held, model = _model(wish, store)
+    held, model, method_name = _model(wish, store)
     if not 0 <= wish.seed < 2**63:
         raise Wrong(f"seed must be a whole number from 0 to 2**63 - 1, not {wish.seed}")
-    method_name = wish.method or "oft"
     methods.method(method_name, wish.options or {})  # a slip of the pen, before weights are read
-    family = load(_source(held, wish, store, home))
+    family = text_to_image(load(_source(held, wish, store, home)))
     method = methods.method(method_name, wish.options or {}, family)
     prepared = photos.prepare(wish.images, family.record.size)
-    beside = _class_squares(wish, method_name, asdict(method), family)  # type: ignore[call-overload]
+    beside = _class_squares(wish, model.memory, method_name, family)
     older = store.concepts(held) if held else []
+    version = store.version(held.id, held.version) if held else None
     used = store.used(held.id) if held else set()
     base = held.base if held and held.version else _base(family, wish.base or "pocket")
     about = {
@@ -83,6 +85,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "memory": model.memory,
         "worn_by": model.worn_by,
         "base": base,
+        "weights": version and version.weights,
         "older": [known(c) for c in older],
         "number": model.version + 1,
         "method": method_name,
@@ -94,6 +97,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "names": list(prepared.names),
         "warnings": list(prepared.hints),
     }
+    if model.memory == "replay":
+        about["replay"] = replay.plan(wish.policy, category, older, version, about["options"], about["number"])
     compose = _composer(wish, category, family, older, about)
     compose(used)
     row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)
@@ -122,7 +127,7 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         method=concept.method,
         identifier=None if taken else word,
         instance_prompt=prompt,
-        class_prompt=facts["class_prompt"],
+        class_prompt=facts["class_prompt"] if held.memory == "replay" else None,
         seed=facts["seed"],
         options=facts["options"],
     )
@@ -135,8 +140,8 @@ def _category(category: str) -> str:
     return category
 
 
-def _model(wish: Wish, store: Store) -> tuple[Model | None, Model]:
-    """The model as it is, if it is, and as this lesson would make it."""
+def _model(wish: Wish, store: Store) -> tuple[Model | None, Model, str]:
+    """The model as it is, if it is, and as this lesson would make it; and the lesson's method."""
     name = wish.model or (_own_name(wish, store) if wish.scope == "private" else MINE)
     if name in RESERVED:
         raise Wrong(
@@ -149,12 +154,12 @@ def _model(wish: Wish, store: Store) -> tuple[Model | None, Model]:
     scope = wish.scope or (taught.scope if taught else "private_meta")
     if scope not in SCOPES:
         raise Wrong(f"there is no scope {scope!r}.{nearest(scope, SCOPES)} {_list(SCOPES)}")
-    memory = _memory(wish, scope, taught)
+    memory, method = _pair(wish, taught)
     if taught:
         _same(wish, taught, scope, memory)
     worn_by = taught.worn_by if taught else "both"
     version = taught.version if taught else 0
-    return held, Model(held.id if held else "", name, scope, memory, {}, worn_by, version)
+    return held, Model(held.id if held else "", name, scope, memory, {}, worn_by, version), method
 
 
 def _own_name(wish: Wish, store: Store) -> str:
@@ -165,24 +170,23 @@ def _own_name(wish: Wish, store: Store) -> str:
     return next(n for n in numbered if n not in taken)
 
 
-def _memory(wish: Wish, scope: str, taught: Model | None) -> str:
-    """The memory that the method suits; details 15, of which `replay` comes later."""
-    chosen = wish.method or "oft"
+def _pair(wish: Wish, taught: Model | None) -> tuple[str, str]:
+    """Memory and method of the lesson: what is named, else the model's own, else what goes with the other."""
     if wish.memory is not None and wish.memory not in MEMORIES:
         hint = nearest(wish.memory, MEMORIES)
         raise Wrong(f"there is no memory {wish.memory!r}.{hint} {_list(MEMORIES)}")
-    if wish.memory == "consolidated":
+    memory = wish.memory or (taught.memory if taught else methods.method(wish.method or "oft", {}).memories[0])
+    if memory == "consolidated":
         raise Wrong("a consolidated model is not taught: teach its gated source, then consolidate")
-    if wish.memory == "replay":
-        raise Wrong("memory 'replay' is not there yet: leave --memory out, or take --memory gated")
-    suits = methods.method(chosen, {}).memories
-    if "gated" in suits:
-        return taught.memory if taught and not wish.method else "gated"
-    if wish.memory == "gated":
-        raise Wrong(f"method {chosen!r} does not suit memory 'gated': take --method oft")
-    if scope != "private":
-        raise Wrong(f"method {chosen!r} moves all weights: give it a model with --scope private")
-    return suits[0]
+    fitting = [name for name in methods.METHODS if memory in methods.method(name, {}).memories]
+    method = wish.method or ("dreambooth" if memory == "replay" else "oft")
+    if wish.method is not None:
+        methods.method(method, {})  # there may be none of that name
+    if method not in fitting:
+        elsewhere = f", or another --model than {taught.name}" if taught and not wish.memory else ""
+        take = f"take --method {' or '.join(fitting)}{elsewhere}"
+        raise Wrong(f"method {method!r} does not suit memory {memory!r}: {take}")
+    return memory, method
 
 
 def _same(wish: Wish, held: Model, scope: str, memory: str) -> None:
@@ -220,13 +224,15 @@ def _base(family: Family, base: str) -> Document:
     }
 
 
-def _class_squares(
-    wish: Wish, method: str, options: Mapping[str, Any], family: Family
-) -> list[np.ndarray]:
+def _class_squares(wish: Wish, memory: str, method: str, family: Family) -> list[np.ndarray]:
+    idle = {"--class-images": wish.class_images, "--class-prompt": wish.class_prompt, "--policy": wish.policy}
+    if memory != "replay":
+        for option in (name for name, given in idle.items() if given is not None):
+            raise Wrong(f"method {method!r} with memory {memory!r} trains no class images: leave {option} out")
+    if wish.policy is not None:
+        policies.policy(wish.policy)
     if wish.class_images is None:
         return []
-    if "num_class_images" not in options:
-        raise Wrong(f"method {method!r} needs no class images: leave --class-images out")
     return list(photos.prepare(wish.class_images, family.record.size).squares)
 
 
@@ -242,7 +248,8 @@ def _composer(
         if wish.identifier is None:
             word = identifiers.choose(tokenizer, used | names, len(used))
         else:
-            word = identifiers.check(wish.identifier, tokenizer, used, names)
+            rare = about["memory"] == "replay"  # on a frozen text encoder: else it is an added token
+            word = identifiers.check(wish.identifier, tokenizer, used, names, rare=rare)
         name = wish.name and identifiers.check_name(wish.name, tokenizer, used | names | {word})
         concept = {"id": key, "identifier": word, "category": category, "name": name}
         prompts = {
@@ -251,6 +258,8 @@ def _composer(
         }
         if text.named(prompts["class_prompt"], {word}):
             raise Wrong(f"the class prompt must not name the identifier {word!r}")
+        if "replay" in about:
+            prompts["replay"] = replay.prompted(about["replay"], category, prompts["class_prompt"])
         return word, {**about, **prompts, "concept": concept}
 
     return compose

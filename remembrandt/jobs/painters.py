@@ -52,6 +52,17 @@ def known(concept: Concept) -> Document:
     return {k: getattr(concept, k) for k in ("id", "identifier", "category", "name", "folder")}
 
 
+def text_to_image(family: Any) -> Any:
+    """The family, if it paints from a prompt alone; `Wrong` if its UNet wants a mask or a depth map beside it."""
+    channels, own = family.unet.config["in_channels"], family.vae.config["latent_channels"]
+    if channels != own:
+        raise Wrong(
+            f"{family.name} takes {channels} channels, not {own}, as models for inpainting or depth do:"
+            " give a text-to-image model"
+        )
+    return family
+
+
 def spelled(base: str) -> str:
     """A path as it is from anywhere; anything else as it is."""
     path = Path(base).expanduser()

@@ -11,6 +11,7 @@ from remembrandt.jobs import files as places
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.process import alive, me
 from remembrandt.report import Event, Progress, silent
+from remembrandt.settings import Wrong
 from remembrandt.store.rows import Concept, Job
 from remembrandt.store.store import Store, Taken
 
@@ -38,6 +39,7 @@ class Runner:
         job = self.store.claim(key, me(), alive)
         files = Files(self.home, key, self.load)
         try:
+            _current(self.store, job)
             done = places.document(files.result)
             found = done or WORK[job.kind](job.request, files, recorded(self.store, job, progress))
             return PUBLISH[job.kind](self.store, job, files, found)
@@ -73,6 +75,13 @@ def recorded(store: Store, job: Job, progress: Progress) -> Progress:
     return record
 
 
+def _current(store: Store, job: Job) -> None:
+    """Weights that all concepts share are taught from the present ones: not from those of some lessons ago."""
+    held = next((m for m in store.models(job.owner) if m.id == job.model), None)
+    if held and job.request.get("memory") == "replay" and held.version != job.request["version"]:
+        raise Wrong(f"{held.name} was taught something else since job {job.id} began: teach it anew")
+
+
 def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Document:
     """Files first, each moved in one piece; then one transaction, which makes them the model's."""
     if not found["retention"]["published"]:
@@ -81,7 +90,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     about, base = request["concept"], request["base"]
     folder = home.concept(request["model"], about["id"])
     places.move(files.folder / "staging", folder)
-    if not found["moved"]:
+    if not found["moved"] or request["scope"] != "private":  # which painted its class images, and will for others
         base = {**base, "folder": keep_base(files, request)}
     facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names")}
     concept = Concept(
@@ -98,7 +107,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
         facts,
     )
     weights = home.relative(folder) if found["moved"] else None
-    result = store.publish(job, concept, base, report(job, found), weights)
+    result = store.publish(job, concept, base, report(job, found), weights, since=request["version"])
     files.tidy()
     return result
 

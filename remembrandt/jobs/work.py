@@ -20,13 +20,13 @@ from remembrandt.engine import recipe
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
+from remembrandt.jobs import painters, replay
 from remembrandt.jobs.files import Files, Home
 from remembrandt.memory import lesson
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Progress, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training import class_images, examples, methods
-from remembrandt.training.examples import Example
+from remembrandt.training import methods
 
 Document = dict[str, Any]
 
@@ -38,9 +38,10 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         raise Wrong(f"the files of job {files.key} are gone: teach anew")
     with threads(request["threads"]):
         method = methods.method(request["method"], request["options"])
-        family = based(request, files, own=not method.added)
+        family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
-        matter = lesson.Matter(concept, request["prompts"], request["number"], request["seed"])
+        about = (request["prompts"], request["number"], request["seed"], request["memory"])
+        matter = lesson.Matter(concept, *about)
         taught = lesson.teach(
             family,
             library(request, files.home),
@@ -48,7 +49,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
             method,
             photos,
             files.folder,
-            beside=lambda: _class_examples(family, request, files, progress),
+            beside=lambda: replay.priors(family, request, files, progress) if "replay" in request else [],
             progress=progress,
         )
     found = {
@@ -69,7 +70,7 @@ def generate(request: Document, files: Files, progress: Progress) -> Document:
 
 def paint(request: Document, files: Files, progress: Progress) -> list[Painted]:
     """The pictures of a request, each with its recipe."""
-    family = based(request, files)
+    family = painters.text_to_image(based(request, files))
     known = library(request, files.home)
     called = known.call_up(request["prompt"], request["negative"], request["strengths"])
     asked = Request(
@@ -129,21 +130,6 @@ def library(request: Document, home: Home) -> Library:
         for row in request["older"]
     ]
     return Library(older, request["base"]["digest"], request["worn_by"], home.loras)
-
-
-def _class_examples(
-    family: Family, request: Document, files: Files, progress: Progress
-) -> list[Example]:
-    """What holds the category in place: the user's pictures, or painted ones that lessons share."""
-    count = request["options"].get("num_class_images", 0)
-    prompt = request["class_prompt"]
-    squares = files.squares("class")
-    if not squares and count:
-        place = files.home.class_pictures
-        squares = class_images.paint(family, prompt, count, place, progress=progress)
-    if not squares:
-        return []
-    return examples.encode(family, squares, [prompt], kind="class")
 
 
 @contextmanager

@@ -44,8 +44,13 @@ def choose(tokenizer, used: Collection[str], seed: int) -> str:
     return word
 
 
-def check(word: str, tokenizer, used: Collection[str], names: Collection[str] = ()) -> str:
-    """The identifier that the user asks for, in lower case; `Wrong` proposes a free one."""
+def check(
+    word: str, tokenizer, used: Collection[str], names: Collection[str] = (), *, rare: bool = False
+) -> str:
+    """The identifier that the user asks for, in lower case; `Wrong` proposes a free one.
+
+    Where it becomes no token of its own, it has to be a `rare` one already.
+    """
     word = word.strip().lower()
     instead = f"leave --identifier out, or take {choose(tokenizer, used, 0)!r}"
     if not IDENTIFIER.fullmatch(word):
@@ -58,7 +63,20 @@ def check(word: str, tokenizer, used: Collection[str], names: Collection[str] = 
         raise Wrong(f"identifier {word!r} is a word that the base knows already: {instead}")
     if word in names:
         raise Wrong(f"identifier {word!r} is a name or a category in this model: {instead}")
+    if rare and (why := _common(word, tokenizer)):
+        raise Wrong(f"identifier {word!r} {why}: {instead}")
     return word
+
+
+def _common(word: str, tokenizer) -> str:
+    """Why a frozen text encoder has no clean place for the word, if its vocabulary has better ones."""
+    known = vocabulary(tokenizer)
+    better = [known[w] for w in candidates(tokenizer) if w in known]
+    if not better:
+        return ""
+    if word not in known:
+        return "is several tokens, which share their meaning with other words"
+    return "is a common token, which means something already" if known[word] < min(better) else ""
 
 
 def check_name(name: str, tokenizer, taken: Collection[str]) -> str:

@@ -22,7 +22,7 @@ from PIL import Image
 from remembrandt import __version__
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import Adapter
-from remembrandt.adapters.wear import Worn
+from remembrandt.adapters.wear import Worn, merge
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family import load as families
@@ -32,6 +32,7 @@ from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Event, Progress, silent, write_atomic
 from remembrandt.settings import Wrong
 from remembrandt.training import examples, methods
+from remembrandt.training.dreambooth import exact
 from remembrandt.training.examples import Example
 from remembrandt.training.method import Lesson, Method, first_rows
 
@@ -47,6 +48,7 @@ class Matter:
     prompts: Sequence[str]
     number: int = 1  # of the lesson; says which older concepts it measures
     seed: int = 0
+    memory: str = "gated"
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ def teach(
     raises passes through and leaves a checkpoint.
     """
     began, staging = time.monotonic(), folder / "staging"
+    gated = method.added and matter.memory == "gated"
     progress(Event("preparing", 0, 1))
-    asked = retention.prompts(*_measured(library, matter)) if method.added else {}
+    asked = retention.prompts(*_measured(library, matter)) if gated else {}
     before = _once(folder / "before.json", lambda: retention.hashes(family, library, asked))
     subject = measuring.Subject(matter.concept, matter.prompts[0], photos)
     plain = lambda: {"losses": list(measuring.losses(family, library, subject, subject.plain))}  # noqa: E731
@@ -86,15 +89,23 @@ def teach(
     found = _examples(family, matter, measuring.taught(photos), folder, beside)
     progress(Event("preparing", 1, 1))
 
-    every = {_interval(method): _preview(family, matter, folder, progress)}
-    lesson = Lesson(found, _words(family, matter, method), matter.seed)
+    preview = _preview(family, matter, folder, progress)
+    if not gated and not (folder / "checkpoints").is_dir():
+        preview(0, None)  # a word that was there before: what it meant is on record
+    every = {_interval(method): preview}
+    lesson = Lesson(found, _words(family, matter, method) if gated else {}, matter.seed)
     learned = methods.learn(method, family, lesson, folder=folder, progress=progress, every=every)
 
     progress(Event("checking", 0, 1))
     shutil.rmtree(staging, ignore_errors=True)
-    if learned.adapter is None:
+    moved = not gated
+    if moved:
+        if learned.adapter is not None:  # taught as an adapter, kept in the weights that all concepts share
+            exact(family)
+            merge(family.unet, learned.adapter)
         families.save(family, staging)
     else:
+        assert learned.adapter is not None
         adapters.save(learned.adapter, staging, _manifest(family, matter, method))
     new = replace(matter.concept, folder=staging)
     grown = replace(library, concepts=[*library.concepts, new])
@@ -126,9 +137,7 @@ def _measured(library: Library, matter: Matter) -> tuple[list[Concept], str, str
 
 
 def _words(family: Family, matter: Matter, method: Method) -> Mapping[str, torch.Tensor]:
-    """The rows that the identifier starts from, where it becomes an added token."""
-    if not method.added:
-        return {}
+    """The rows that the identifier starts from, an added token."""
     rows = first_rows(family, matter.concept.category, getattr(method, "vectors", 1))
     return {matter.concept.identifier: rows}
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from remembrandt.settings import Wrong
 from remembrandt.store import schema
+from remembrandt.store.calling import distinct
 from remembrandt.store.connect import connect, writing
 from remembrandt.store.rows import RESUMABLE, Concept, Happened, Job, Model, State, Version
 
@@ -103,30 +104,31 @@ class Store:
         return job
 
     def publish(
-        self, job: Job, concept: Concept, base: dict, result: dict, weights: str | None = None
+        self, job: Job, concept: Concept, base: dict, result: dict, weights: str | None = None, since: int | None = None
     ) -> dict:
         """The model's next version holds `concept`; its job has succeeded. One transaction.
 
-        Other lessons may have been published since this one began: a concept stands by itself.
-        Only where the lesson moved the `weights` must the model be as it was. Returns the result
-        with its version.
+        Other lessons may have been published meanwhile: a concept stands by itself.
+        Only where it moved the `weights` must the model be as it was at version `since`. What calls the concept
+        up is asked once more: two unpublished lessons may have the same name. Returns the result with its version.
         """
         now, t = time.time(), schema.models
         with writing(self.engine) as connection:
             row = connection.execute(select(t).where(t.c.id == concept.model)).one()
             held = _read(Model, row)
-            if held.version and (weights or held.base["digest"] != base["digest"]):
+            other = held.base["digest"] != base["digest"]
+            if held.version and (other or (weights and since != held.version)):
                 raise Wrong(f"{held.name} has changed since this lesson began: teach it anew")
             number = _next(connection, held.id)
             older = _version(connection, held.id, held.version)
+            distinct(connection, held, older.concepts if older else [], concept)
             ids = [*(older.concepts if older else []), concept.id]
             result = {**result, "model": held.name, "version": number}
             row = Version(held.id, number, job.id, ids, weights, result["retention"], held.version, now)
             connection.execute(insert(schema.versions), asdict(row))
             made = replace(concept, lesson=number, created=now)
             connection.execute(insert(schema.concepts), asdict(made))
-            swap = {"version": number, "base": base}
-            connection.execute(update(t).where(t.c.id == held.id).values(**swap))
+            connection.execute(update(t).where(t.c.id == held.id).values(version=number, base=base))
             done = {"state": "succeeded", "result": result, "finished": now, "error": None}
             _change(connection, job, **done, step=result["steps"], total=result["steps"])
             _happened(connection, job.id, "succeeded", result)

@@ -80,3 +80,19 @@ def test_a_refused_name_proposes_one_that_is_taken():
         identifiers.check_name("dog", PLAIN, {"dogo"})
     proposed = str(fault.value).rsplit("'", 2)[1]
     assert identifiers.check_name(proposed, PLAIN, {"dogo"}) == proposed
+
+
+RANKED = Words("dog", "tv", "on", "pm", *(f"{a}xz" for a in "bcdfghjklmnpqrstvw"))
+
+
+@pytest.mark.parametrize(("word", "why"), [("ohwx", "several tokens"), ("tv", "common"), ("pm", "common")])
+def test_a_frozen_text_encoder_needs_a_rare_token(word, why):
+    assert identifiers.check(word, RANKED, ()) == word
+    with pytest.raises(Wrong, match=why) as fault:
+        identifiers.check(word, RANKED, (), rare=True)
+    proposed = str(fault.value).rsplit("'", 2)[1]
+    assert identifiers.check(proposed, RANKED, (), rare=True) == proposed
+
+
+def test_a_vocabulary_without_rare_tokens_asks_for_none(tiny):
+    assert identifiers.check("ohwx", tiny.tokenizer, (), rare=True) == "ohwx"

@@ -214,3 +214,63 @@ def test_families(store):
 def test_no_torch():
     code = "import sys, remembrandt.store.store; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
+
+
+def publish(store, job, word, name=None, category="dog", **rest):
+    concept = Concept(new_id(), job.model, word, name, category, "oft", "f", job.id, 0)
+    return store.publish(job, concept, {"digest": "d"}, {"retention": {}, "steps": 9}, **rest)
+
+
+def test_moved_weights_are_published_on_those_they_began_with(store):
+    first = store.claim(entered(store).id, "living", dead)
+    assert publish(store, first, "brc", weights="one", since=0)["version"] == 1
+    second = store.claim(entered(store, "krx", store.model("mine")).id, "living", dead)
+    with pytest.raises(Wrong, match="changed"):
+        publish(store, second, "krx", weights="two", since=0)
+    assert publish(store, second, "krx", weights="two", since=1)["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "category"),
+    [("krx", "rex", "cat"), ("rex", None, "cat"), ("krx", "dog", "cat"), ("krx", "sam", "big rex"), ("brc", None, "x")],
+)
+def test_what_calls_a_concept_up_is_asked_again(store, word, name, category):
+    """Two lessons were entered while neither was published."""
+    first, second = (store.claim(entered(store, w).id, "gone", dead) for w in ("one", "two"))
+    publish(store, first, "brc", "rex")
+    second = store.claim(second.id, "living", dead)
+    with pytest.raises(Wrong, match=r"concepts rename brc.*jobs resume"):
+        publish(store, second, word, name, category)
+    assert store.model("mine").version == 1
+    assert publish(store, second, "krx", "briscoe", category.replace("rex", "cat"))["version"] == 2
+
+
+def test_a_private_model_stays_one_concept(store):
+    private = Model("", "own", "private", "gated", {"digest": "d"})
+    first, second = (store.claim(entered(store, w, private).id, "gone", dead) for w in ("one", "two"))
+    publish(store, first, "one")
+    second = store.claim(second.id, "living", dead)
+    with pytest.raises(Wrong, match="private"):
+        publish(store, second, "two")
+
+
+HANDING = """
+import sys
+from pathlib import Path
+from remembrandt.store.rows import Model
+from remembrandt.store.store import Store, new_id
+store, words = Store(Path(sys.argv[1])), ["w%03d" % k for k in range(200)]
+free = lambda used: next(w for w in words if w not in used)
+for _ in range(6):
+    store.enter(new_id(), "finetune", Model("", "mine", "meta", "gated", {}), lambda used: (free(used), {}), bool)
+"""
+
+
+def test_concurrent_lessons_never_share_an_identifier(store, tmp_path):
+    """Four processes hand out words at once; a failed lesson's stays taken."""
+    failed = store.claim(entered(store, "w000").id, "living", dead)
+    store.finish(failed, "failed", error="no")
+    call = [sys.executable, "-c", HANDING, str(tmp_path / "home")]
+    running = [subprocess.Popen(call, env=environment()) for _ in range(4)]
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert store.used(store.model("mine").id) == {f"w{k:03d}" for k in range(25)} and len(store.jobs()) == 25

@@ -1,0 +1,97 @@
+"""What a replay lesson trains beside its photos: planned with the order, gathered when the lesson begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remembrandt.family.family import Family
+from remembrandt.jobs.files import Files, read
+from remembrandt.memory import policies
+from remembrandt.report import Progress
+from remembrandt.store.rows import Concept, Version
+from remembrandt.training import class_images, examples
+from remembrandt.training.examples import Example
+
+CLASS_IMAGES = 64  # of a category, where the method does not say
+Document = dict[str, Any]
+
+
+def plan(
+    policy: str | None,
+    category: str,
+    older: Sequence[Concept],
+    version: Version | None,
+    options: Mapping[str, Any],
+    number: int,
+) -> Document:
+    """The policy's split of lesson `number`, with all that the priors are made of. JSON."""
+    known: dict[str, list[str]] = {}
+    for concept in older:
+        known.setdefault(concept.category.lower(), []).append(concept.id)
+    name = policy or next(iter(policies.POLICIES))
+    draws = options["steps"] * options["batch"] * options.get("gradient_accumulation", 1) // 2
+    images = options["steps"] if name == "big" else max(1, draws)  # BIG takes one prior image a step
+    split = policies.policy(name)(known, category.lower(), images, _fading(older, version), number)
+    return {
+        "policy": name,
+        "draws": draws,
+        "total": split.total,
+        "class": split.classes,
+        "class_prompts": {c.category.lower(): c.facts["class_prompt"] for c in older},
+        "past": {
+            c.id: {"count": split.concepts[c.id], "photos": c.photos, "prompts": c.facts["prompts"]} for c in older
+        },
+    }
+
+
+def prompted(plan: Document, category: str, prompt: str) -> Document:
+    """The plan, with the class prompt of the new concept's category."""
+    return {**plan, "class_prompts": {**plan["class_prompts"], category.lower(): prompt}}
+
+
+def priors(family: Family, request: Document, files: Files, progress: Progress) -> list[Example]:
+    """Class images and past photos; each slot weighs what the policy gave it, and one without pictures drops out."""
+    found, plan = [], request["replay"]
+    own, most = request["concept"]["category"].lower(), request["options"].get("num_class_images", CLASS_IMAGES)
+    for category, count in plan["class"].items():
+        squares = files.squares("class") if category == own else []
+        prompt = plan["class_prompts"][category]
+        wanted = min(most, math.ceil(plan["draws"] * count / max(1, plan["total"])))
+        if count and wanted and not squares:
+            base, place = _base(family, request, files), files.home.class_pictures
+            squares = class_images.paint(base, prompt, wanted, place, progress=progress)
+        if count and squares:
+            found += examples.encode(family, squares, [prompt], kind="class", weight=count)
+    for row in plan["past"].values():
+        if row["count"]:
+            squares = _past(family, row, files, progress)
+            found += examples.encode(family, squares, row["prompts"], kind="past", weight=row["count"])
+    return found
+
+
+def _base(family: Family, request: Document, files: Files) -> Family:
+    """Who paints the classes: the base, so that what has drifted is never taught as the class."""
+    if not request["weights"]:
+        return family
+    place: str | Path = files.home.path / request["base"]["folder"]
+    return files.load(place, request["device"], request["precision"], own=True)
+
+
+def _past(family: Family, row: Document, files: Files, progress: Progress) -> list:
+    """The real photos of a concept; where they were deleted, what the model paints for it."""
+    places = [files.home.photos / f"{address}.png" for address in row["photos"]]
+    squares = [read(place) for place in places if place.is_file()]
+    if squares:
+        return squares
+    count = min(CLASS_IMAGES, row["count"])
+    return class_images.paint(family, row["prompts"][0], count, files.home.class_pictures, progress=progress)
+
+
+def _fading(older: Sequence[Concept], version: Version | None) -> dict[str, float]:
+    """Of each concept, the share of its identity that the last lesson's report found lost."""
+    rows = version.retention.get("concepts", []) if version else []
+    kept = {row["identifier"]: row.get("retention") for row in rows}
+    return {c.id: 1 - kept[c.identifier] for c in older if kept.get(c.identifier) is not None}
