@@ -42,7 +42,7 @@ class Lora:
 
     @property
     def memories(self) -> tuple[str, ...]:
-        return ("gated",)
+        return ("gated", "replay")
 
     def stages(self, family: Family, lesson: Lesson) -> list[Stage]:
         """One stage: the pairs, and the identifier's rows at their own rate."""

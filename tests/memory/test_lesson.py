@@ -29,7 +29,7 @@ def lesson(family, folder, steps=4, concept=BRC, library=None, name="oft", **res
     method = methods.method(name, {**SHORT, "steps": steps, **rest.pop("options", {})})
     library = library or Library((), family.digest)
     prompts = [f"a {concept.identifier} {concept.category}"]
-    matter = Matter(concept, prompts, len(library.concepts) + 1, seed=3)
+    matter = Matter(concept, prompts, len(library.concepts) + 1, seed=3, memory=rest.pop("memory", "gated"))
     return teach(family, library, matter, method, photos(), folder, **rest)
 
 
@@ -109,3 +109,23 @@ def test_dreambooth_leaves_a_family(tiny, tmp_path):
     moved = load(taught.folder, device="cpu", precision="fp32")
     assert moved.name == "tiny" and moved.digest != tiny.digest
     assert json.loads((tmp_path / "before.json").read_text()) == {}
+
+
+def test_lora_in_a_replay_model_is_merged(tiny, tmp_path):
+    """Into the weights, and without a token: the word is read as the base reads it."""
+    from remembrandt.family.load import load
+
+    family = copy.deepcopy(tiny)
+    rate = {"learning_rate": 0.05, "rank": 2, "alpha": 2.0}
+    taught = lesson(family, tmp_path, name="lora", steps=2, options=rate, memory="replay")
+    assert taught.moved and not (taught.folder / adapters.TENSORS).exists()
+    moved, attention = load(taught.folder, device="cpu", precision="fp32"), "attn2.to_q.weight"
+    for name, after in moved.unet.named_parameters():
+        before = dict(tiny.unet.named_parameters())[name]
+        if name.endswith(attention):
+            assert (after - before).abs().max() > 1e-3
+        elif "attn" not in name:
+            assert (after - before).abs().max() < 1e-3
+    embeddings = [f.text_encoder.get_input_embeddings().weight for f in (moved, tiny)]
+    assert embeddings[0].equal(embeddings[1])
+    assert (tmp_path / "previews" / "000000.png").is_file()
