@@ -9,7 +9,7 @@ from typing import Any
 
 from remembrandt.family.family import Family
 from remembrandt.jobs.files import Files, read
-from remembrandt.memory import policies
+from remembrandt.memory import measuring, policies
 from remembrandt.report import Progress
 from remembrandt.store.rows import Concept, Version
 from remembrandt.training import class_images, examples
@@ -81,17 +81,19 @@ def _base(family: Family, request: Document, files: Files) -> Family:
 
 
 def _past(family: Family, row: Document, files: Files, progress: Progress) -> list:
-    """The real photos of a concept; where they were deleted, what the model paints for it."""
+    """The real photos of a concept but for the one that it is measured on; where they were deleted, what the model
+    paints for it.
+    """
     places = [files.home.photos / f"{address}.png" for address in row["photos"]]
     squares = [read(place) for place in places if place.is_file()]
     if squares:
-        return squares
+        return list(measuring.taught(squares)) if len(squares) == len(places) else squares
     count = min(CLASS_IMAGES, row["count"])
     return class_images.paint(family, row["prompts"][0], count, files.home.class_pictures, progress=progress)
 
 
 def _fading(older: Sequence[Concept], version: Version | None) -> dict[str, float]:
     """Of each concept, the share of its identity that the last lesson's report found lost."""
-    rows = version.retention.get("concepts", []) if version else []
-    kept = {row["identifier"]: row.get("retention") for row in rows}
-    return {c.id: 1 - kept[c.identifier] for c in older if kept.get(c.identifier) is not None}
+    rows = version.retention.get("concepts", {}) if version else {}
+    kept = {c.id: rows.get(c.id, {}).get("fidelity") for c in older}
+    return {key: 1 - fidelity for key, fidelity in kept.items() if fidelity is not None}

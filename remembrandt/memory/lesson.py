@@ -111,7 +111,6 @@ def teach(
     grown = replace(library, concepts=[*library.concepts, new])
     after = retention.hashes(family, grown, asked)
     kept = retention.compare(before, after, len(library.concepts))
-    moved = learned.adapter is None
     known = replace(library, concepts=[replace(matter.concept, folder=None)]) if moved else grown
     kept["concepts"] = {matter.concept.id: _known(family, known, subject, bare["losses"], folder / "samples")}
     progress(Event("checking", 1, 1))

@@ -107,10 +107,10 @@ def load(path: Path) -> list[Example]:
     """What `save` wrote, bit for bit."""
     with safe_open(path, "pt") as file:
         facts = json.loads(file.metadata()["examples"])
-        names = set(file.keys())
-        masks = [file.get_tensor(n) if (n := f"mask.{k}") in names else None for k in range(len(facts))]
+        held = [f"mask.{k}" in file.keys() for k in range(len(facts))]  # noqa: SIM118  # it is no mapping
+        masks = [file.get_tensor(f"mask.{k}") if masked else None for k, masked in enumerate(held)]
         rows = zip(file.get_tensor("mean"), file.get_tensor("std"), facts, masks, strict=True)
-        return [Example(mean, std, *fact, mask) for mean, std, fact, mask in rows]
+        return [Example(mean, std, *fact, mask=mask) for mean, std, fact, mask in rows]
 
 
 def draw(
@@ -163,7 +163,7 @@ def _way(pool: Sequence[Example], seed: int, name: str, stride: float) -> Callab
 
 def _mask(shade: np.ndarray, size: Sequence[int]) -> Tensor:
     picture = torch.from_numpy(np.ascontiguousarray(shade)).float()[None, None] / 255
-    return torch.nn.functional.adaptive_avg_pool2d(picture, tuple(size))[0]
+    return torch.nn.functional.adaptive_avg_pool2d(picture, (size[0], size[1]))[0]
 
 
 def _masks(masks: Sequence[Tensor | None], latents: Sequence[Tensor]) -> Tensor | None:

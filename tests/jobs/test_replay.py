@@ -133,7 +133,7 @@ def test_more_for_what_the_report_found_fading(taught):
     home, _, _ = taught
     store = Store(home)
     older = store.concepts(store.model("mine"))[:2]
-    rows = [{"identifier": c.identifier, "retention": kept} for c, kept in zip(older, (0.5, 1.0), strict=True)]
+    rows = {c.id: {"fidelity": kept} for c, kept in zip(older, (0.5, 1.0), strict=True)}
     version = Version("m", 2, "j", [], None, {"concepts": rows})
     found = replay.plan(None, "bird", older, version, {"steps": 90, "batch": 8}, 3)
     counts = [found["past"][c.id]["count"] for c in older]
