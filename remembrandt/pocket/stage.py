@@ -91,6 +91,8 @@ def train(
     began, recent = time.monotonic(), []
 
     def tell(event: Event) -> None:
+        if event.loss is None:
+            return print(f"{name}: {event.message}", flush=True)
         recent.append(event.loss)
         if event.step % 100 == 0:
             pace = (time.monotonic() - began) / len(recent)

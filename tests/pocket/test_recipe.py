@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("skia", reason="needs the extra [world]")
 
@@ -14,6 +15,8 @@ from remembrandt.evaluation import judges
 from remembrandt.family.load import load
 from remembrandt.pocket import autoencoder, judging, paint, pictures, recipe
 from remembrandt.pocket.exam import exam
+from remembrandt.pocket.stage import train
+from remembrandt.training.loop import Plan
 
 STEPS = {"autoencoder": 2, "whole": 1, "towers": 2, "painter": 2, "readers": 2, "instances": 1}
 FEW = recipe.Sizes(shards=1, litters=1, smeared=1, batch=2, **STEPS)
@@ -71,6 +74,20 @@ def test_minutes_that_are_over_stop_it_whole_and_the_next_call_goes_on(work, tmp
     assert recipe.make(replace(late, until=None), ["autoencoder"])
     assert (tmp_path / "autoencoder" / recipe.RESULT).exists()
     assert "vae: from" in capsys.readouterr().out  # it began with what was shipped
+
+
+def test_more_steps_go_on_from_the_checkpoint_of_fewer(work, tmp_path, capsys):
+    net, here = torch.nn.Linear(2, 1), replace(work, folder=tmp_path)
+
+    def loss(step: int, stop: int = 3) -> torch.Tensor:
+        if step == stop:
+            raise KeyboardInterrupt
+        return net(torch.ones(1, 2)).square().mean()
+
+    with pytest.raises(KeyboardInterrupt):
+        train(here, "it", {"net": net}, loss, Plan(4, 0.1))
+    train(here, "it", {"net": net}, lambda step: loss(step, 99), Plan(6, 0.1))
+    assert "not as at the last checkpoint" in capsys.readouterr().out
 
 
 def test_judges_survive_the_disk_and_read_two_things_apart(work):
