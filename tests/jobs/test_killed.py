@@ -30,6 +30,12 @@ def given(tmp_path):
     return photos(tmp_path / "dog")
 
 
+def told(lesson: dict) -> dict:
+    """Without the concepts' ids, which are drawn anew for every home."""
+    measured = list(lesson["retention"]["concepts"].values())
+    return {**lesson, "retention": {**lesson["retention"], "concepts": measured}}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
 def test_a_lesson_killed_and_resumed_is_bit_equal(given, tiny_folder, tmp_path):
     cut = tmp_path / "cut"
@@ -61,7 +67,7 @@ def test_a_lesson_killed_and_resumed_is_bit_equal(given, tiny_folder, tmp_path):
     )
     assert adapter(cut, resumed) == adapter(tmp_path / "whole", whole)
     same = ("identifier", "version", "steps", "retention", "model", "category")
-    assert {k: resumed[k] for k in same} == {k: whole[k] for k in same}
+    assert {k: told(resumed)[k] for k in same} == {k: told(whole)[k] for k in same}
     again = service.job(job["id"])
     assert (again["state"], again["attempt"], resumed["job"]) == ("succeeded", 2, job["id"])
     assert not (Home(cut).job(job["id"]) / "checkpoints").exists()
