@@ -124,10 +124,17 @@ def dpm_solver(schedule: Schedule, steps: int) -> list[float]:
     return [schedule.sigmas[round(i * width)] for i in range(steps, 0, -1)]
 
 
+def exponential(schedule: Schedule, steps: int) -> list[float]:
+    """Evenly in log sigma from sigma_max, sigma_min left out: DPM-Solver's own (Lu et al. 2022a, section 3.4)."""
+    ratio = schedule.sigma_min / schedule.sigma_max
+    return [schedule.sigma_max * ratio ** (i / steps) for i in range(steps)]
+
+
 GRIDS: dict[str, Callable[[Schedule, int], list[float]]] = {
     "leading": leading,
     "linspace": linspace,
     "trailing": trailing,
     "karras": karras,
     "dpm-solver": dpm_solver,
+    "exponential": exponential,
 }

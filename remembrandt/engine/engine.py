@@ -17,7 +17,7 @@ from torch import Tensor
 from remembrandt.adapters.wear import Outfit, Wardrobe
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
-from remembrandt.diffusion.samplers import Walk
+from remembrandt.diffusion.samplers import SAMPLERS, Walk
 from remembrandt.engine.lean import Lean
 from remembrandt.engine.request import Request, settled
 from remembrandt.engine.texts import Texts
@@ -40,7 +40,10 @@ class Painted:
 
 @dataclass(eq=False)
 class Ticket:
-    """A request under way: `calls` of `total` model calls are done; `error` ended it, if set."""
+    """A request under way: `calls` of `total` model calls are done; `error` ended it, if set.
+
+    `total` is what is foreseen where a sampler decides by itself how many it takes.
+    """
 
     request: Request
     total: int
@@ -88,6 +91,24 @@ class Picture:
     walk: Walk
     x: Tensor
     sigma: float
+    calls: int = 0
+
+    def __post_init__(self):
+        self._row, self._begin, self._foreseen = SAMPLERS[str(self.ticket.request.sampler)], self.sigma, self.start.calls
+
+    def count(self, end: float | None) -> None:
+        """One call more; `end` is the level that the walk goes to, None once it is there."""
+        self.calls += 1
+        self.ticket.calls += 1
+        if self._row.max_calls is not None:
+            now = self.calls if end is None else self._row.foreseen(self.calls, self._begin, self.sigma, end)
+            self.ticket.total += now - self._foreseen
+            self._foreseen = now
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the walk ran out of calls before its own end."""
+        return self.calls == self._row.max_calls
 
     def rows(self) -> list[Row]:
         """At guidance 1 the prompt's row, at 0 that of "nothing", else both."""
@@ -132,11 +153,14 @@ class Engine:
         try:
             for request in requests:
                 tickets.append(self.submit(request))
-            total = sum(t.total for t in tickets)
             while not all(t.done for t in tickets):
                 self.step()
-                progress(Event("painting", sum(t.calls for t in tickets), total))
-            return [t.pictures for t in tickets]
+                progress(Event("painting", sum(t.calls for t in tickets), sum(t.total for t in tickets)))
+            painted = [t.pictures for t in tickets]
+            for p in (p for pictures in painted for p in pictures if "stopped" in p.recipe):
+                told = "{sampler} was stopped at {stopped} model calls: seed {seed}".format(**p.recipe)
+                progress(Event("painting", p.recipe["stopped"], p.recipe["stopped"], message=told))
+            return painted
         finally:
             for ticket in tickets:
                 self.cancel(ticket)
@@ -167,8 +191,8 @@ class Engine:
         for picture, own in rows.items():
             if picture.ticket.done:  # a sibling's fault has ended it in this very step
                 continue
-            picture.ticket.calls += 1
             latent = picture.send([estimates[row] for row in own])
+            picture.count(self.family.schedule.sigma_min if latent is None else None)
             if latent is not None:
                 self._live.remove(picture)
                 self._finish(picture, latent)
@@ -183,7 +207,8 @@ class Engine:
             ticket.error = fault
             self.cancel(ticket)
             return
-        ticket._done[picture.number] = Painted(pixels, self._recipe(ticket.request, picture.number))
+        told = {"stopped": picture.calls} if picture.stopped else {}
+        ticket._done[picture.number] = Painted(pixels, self._recipe(ticket.request, picture.number) | told)
 
     def _estimates(self, rows: Sequence[Row]) -> dict[Row, Tensor]:
         buckets: dict[tuple, list[Row]] = {}
