@@ -497,6 +497,31 @@ def samplers(service, tell):
     return service.samplers()
 
 
+def _convergence(found: Document) -> Any:
+    from remembrandt.display import table
+
+    rows = [
+        {k: row.get(k) for k in ("name", "order", "own_order", "converges")}
+        | {"error (calls)": "  ".join(f"{p['error']:.2g} ({p['calls']:.0f})" for p in row["points"])}
+        for row in found["samplers"]
+    ]
+    print(found["recommendation"], file=sys.stderr)
+    return table(rows, ("name", "order", "own_order", "converges", "error (calls)"), "")
+
+
+@command(app, "convergence", _convergence, computes=True)
+def convergence(
+    service,
+    tell,
+    samplers: Annotated[str | None, Option(help="Names with commas between; all of them by default.")] = None,
+    model: Annotated[str | None, Option("--model", help="A painter; by default data whose denoiser is exact.")] = None,
+    out: Out = None,
+):
+    """How many model calls each sampler needs, and whether it settles at all; -o draws the curves."""
+    names = samplers.replace(" ", "").split(",") if samplers else None
+    return service.convergence(names, model, out=out, progress=tell)
+
+
 def _methods(rows: list[Document]) -> str:
     lines = []
     for row in rows:

@@ -110,18 +110,54 @@ def sheet(
     return made
 
 
+def plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], title: str, axes: tuple[str, str]) -> Image.Image:
+    """An RGB picture of named curves of (x, y), both > 0 and drawn on logarithmic axes, with a legend."""
+    from math import ceil, floor, log10
+
+    from PIL import Image, ImageDraw
+
+    wide, high, margin, text = 720, 480, 64, _font(14)
+    logs = [(name, [(log10(x), log10(y)) for x, y in points if x > 0 and y > 0]) for name, points in curves]
+    flat = [point for _, points in logs for point in points] or [(0.0, 0.0)]
+    (left, right), (low, top) = ((floor(min(c)), ceil(max(c))) for c in zip(*flat, strict=True))
+    line = _line(text)
+    legend = 64 + round(max((text.getlength(name) for name, _ in curves), default=0))
+    size = (2 * margin + wide + legend, max(high + 2 * margin + 2 * line, 2 * margin + line * (len(curves) + 2)))
+    made = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(made)
+    pen.text((margin, margin // 3), title, font=_font(20), fill=INK)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across, up = (x - left) / max(right - left, 1), (y - low) / max(top - low, 1)
+        return margin + across * wide, margin + line + (1 - up) * high
+
+    for decade in range(left, right + 1):
+        pen.line((*at(decade, low), *at(decade, top)), fill=EMPTY)
+        pen.text((at(decade, low)[0], at(decade, low)[1] + 4), f"{10.0**decade:g}", font=text, fill=FAINT, anchor="mt")
+    for decade in range(low, top + 1):
+        pen.line((*at(left, decade), *at(right, decade)), fill=EMPTY)
+        pen.text((margin - 6, at(left, decade)[1]), f"{10.0**decade:g}", font=text, fill=FAINT, anchor="rm")
+    pen.text((margin + wide, margin + high + 2 * line), axes[0], font=text, fill=INK, anchor="rm")
+    pen.text((margin, margin), axes[1], font=text, fill=INK)
+    for number, (name, points) in enumerate(logs):
+        colour, y = _colour(number), margin + line * (number + 1)
+        places = [at(*point) for point in points]
+        pen.line([c for place in places for c in place], fill=colour, width=2)
+        for x, up in places:
+            pen.ellipse((x - 3, up - 3, x + 3, up + 3), fill=colour)
+        pen.line((margin + wide + 20, y + line // 2, margin + wide + 40, y + line // 2), fill=colour, width=4)
+        pen.text((margin + wide + 48, y), name, font=text, fill=INK)
+    return made
+
+
 def pie(parts: Sequence[tuple[str, float]], title: str = "", *, size: int = 360) -> Image.Image:
     """An RGB picture of labelled shares (all >= 0), the first at noon and on clockwise, with a legend."""
-    from colorsys import hls_to_rgb
-
     from PIL import Image, ImageDraw
 
     margin, text = size // 9, _font(max(12, size // 24))
     whole = sum(share for _, share in parts) or 1
     names = [f"{label}: {share:g} ({share / whole:.1%})" for label, share in parts]
-    colours = [
-        tuple(round(255 * c) for c in hls_to_rgb(k * 0.382 % 1, 0.55 + 0.12 * (k % 3), 0.5)) for k in range(len(parts))
-    ]
+    colours = [_colour(k) for k in range(len(parts))]
     head, line = _line(_font(size // 15)) + margin // 2 if title else 0, _line(text)
     wide = round(max(map(text.getlength, names), default=0)) + 2 * line
     high = head + 2 * margin + max(size, line * len(parts))
@@ -138,6 +174,13 @@ def pie(parts: Sequence[tuple[str, float]], title: str = "", *, size: int = 360)
         pen.rectangle((2 * margin + size, y + 2, 2 * margin + size + line - 6, y + line - 4), fill=colour)
         _write(pen, (2 * margin + size + line, y), [name], text, INK)
     return made
+
+
+def _colour(number: int) -> tuple[int, ...]:
+    """Colours that tell neighbours apart."""
+    from colorsys import hls_to_rgb
+
+    return tuple(round(255 * c) for c in hls_to_rgb(number * 0.382 % 1, 0.55 + 0.12 * (number % 3), 0.5))
 
 
 def _place(made: Image.Image, pen, picture, x: int, y: int, cell: int) -> None:

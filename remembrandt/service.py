@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -341,6 +341,41 @@ class Service:
             }
             for name, row in SAMPLERS.items()
         ]
+
+    def convergence(
+        self,
+        samplers: Sequence[str] | None = None,
+        model: str | None = None,
+        *,
+        out: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Document:
+        """Error over model calls: `{bench, samplers: [{name, order, converges, points}], recommendation, plot}`."""
+        from remembrandt.diffusion.samplers import SAMPLERS
+        from remembrandt.evaluation.convergence import measure
+        from remembrandt.jobs import work
+
+        names = list(dict.fromkeys(samplers or SAMPLERS))
+        for name in names:
+            if name not in SAMPLERS:
+                raise Wrong(f"there is no sampler {name!r}.{nearest(name, SAMPLERS)} There are: {', '.join(SAMPLERS)}")
+        place = out and Path(out).expanduser().absolute()
+        if place:
+            _writable(place)
+        family = None
+        if model is not None:
+            where = {"device": self.settings.device, "precision": self.settings.precision}
+            asked = {**painters.painter(self._store(), model), **where}
+            family = work.based(asked, Files(self._home, "", self._load))
+        found = measure(names, family, progress)
+        if not place:
+            return found
+        curves = [(row["name"], [(p["calls"], p["error"]) for p in row["points"]]) for row in found["samplers"]]
+        drawn = report.plot(curves, f"Error over model calls: {found['bench']}", ("model calls", "error"))
+        place.mkdir(parents=True, exist_ok=True)
+        drawn.save(place / "convergence.png")
+        write_atomic(place / "convergence.json", json.dumps(found, indent=1))
+        return {**found, "plot": str(place / "convergence.png")}
 
     def methods(self) -> list[Document]:
         """The methods and their options: `{name, about, memories, options}`."""

@@ -275,6 +275,26 @@ def test_a_plan(tmp_path):
     assert told("plan", *words, home=home)["total"] == 200
 
 
+def test_convergence(tmp_path):
+    home, out = tmp_path / "home", tmp_path / "out"
+    found = told("convergence", "--samplers", "euler, heun,euler-a", "-o", out, home=home)
+    rows = {row["name"]: row for row in found["samplers"]}
+    assert list(rows) == ["euler", "heun", "euler-a"]
+    assert [rows[n]["converges"] for n in rows] == [True, True, False]
+    assert [round(rows[n]["order"]) for n in rows] == [1, 2, 0]
+    assert [p["calls"] for p in rows["heun"]["points"]] == [40, 80, 160, 320]
+    assert all(p["seconds"] > 0 for row in rows.values() for p in row["points"])
+    assert "heun" in found["recommendation"] and "euler-a" in found["recommendation"]
+    drawn = Image.open(found["plot"])
+    assert drawn.width > 720 and len(drawn.getcolors(2**20)) > 6
+    assert json.loads((out / "convergence.json").read_text())["samplers"] == found["samplers"] and not home.exists()
+
+
+def test_a_wrong_convergence(tmp_path):
+    wrong(call("convergence", "--samplers", "euler,huen", home=tmp_path / "home"), "heun")
+    wrong(call("convergence", "--model", "nobody", home=tmp_path / "home"), "nobody")
+
+
 # -- what is right ---------------------------------------------------------------------------------
 
 

@@ -99,7 +99,8 @@ def curve(bench: Bench, name: str) -> dict[str, Any]:
     for number, steps in enumerate(bench.steps):
         began = time.perf_counter()
         found, calls = drive(list(_walks(bench, row, steps, number)), bench.denoise)
-        points.append({"calls": calls, "error": _rms(found - bench.reference[0]), "seconds": time.perf_counter() - began})
+        seconds = time.perf_counter() - began
+        points.append({"calls": calls, "error": _rms(found - bench.reference[0]), "seconds": seconds})
         ends.append(found)
     order = _slope([(p["calls"], p["error"]) for p in points[-3:]])
     result = {"name": name, "order": order, "converges": order > SETTLED, "points": points}
@@ -131,13 +132,13 @@ def _used(bench: Bench, row: Sampler) -> Iterator[dict[str, Any]]:
         yield {"calls": calls, "steps": steps, "error": _rms(finish(found, sigmas[-1]) - bench.reference[1])}
 
 
-def advise(curves: Sequence[dict[str, Any]]) -> str:
-    """What follows from the curves, in a few sentences."""
+def advise(curves: Sequence[dict[str, Any]], budgets: Sequence[int]) -> str:
+    """What follows from the curves for so many model calls, in a few sentences."""
     settling = [c for c in curves if c["converges"]]
     if not settling:
         return "None of these settles on the solution: choose by eye, and keep the number of steps."
     said = []
-    for budget in sorted({round(p["calls"]) for c in settling for p in c["used"] if len(c["used"]) > 1}):
+    for budget in budgets:
         fair = [(p["error"], c["name"], p["steps"]) for c in settling for p in c["used"] if p["calls"] <= budget]
         if fair:
             error, name, steps = min(fair)

@@ -28,10 +28,10 @@ __all__ = ["SAMPLERS", "Sampler", "Walk", "finish"]
 class Sampler:
     """A row: the rule and how it is used.
 
-    `order` is that of its error on the probability flow, of a stochastic one with its noise left out; `grid` is a key of
-    `schedule.GRIDS`; `start` scales the first noise, by sigma ("sigma") or sqrt(sigma^2 + 1) ("root"); `end` is the
-    last level: 0, or sigma_min ("min"); `calls` model calls a step (the last may need fewer), `warmup` once more at the
-    start, `max_calls` the most where the rule itself decides how many; `rounded`: the network is asked at whole
+    `order` is that of its error on the probability flow, of a stochastic one with its noise left out; `grid` is a key
+    of `schedule.GRIDS`; `start` scales the first noise, by sigma ("sigma") or sqrt(sigma^2 + 1) ("root"); `end` is the
+    last level: 0, or sigma_min ("min"); `calls` model calls a step (the last may need fewer), `warmup` so many more at
+    the start, `max_calls` the most where the rule itself decides how many; `rounded`: the network is asked at whole
     timesteps; `steps` what people use.
     """
 
@@ -74,7 +74,7 @@ class Sampler:
     def foreseen(self, calls: int, begin: float, now: float, end: float) -> int:
         """What a walk from level `begin` to `end` will have taken if it goes on so: after `calls` it is at `now`."""
         most = self.max_calls or calls
-        return most if now >= begin else min(most, math.ceil(calls * math.log(begin / end) / math.log(begin / now)))
+        return most if now >= begin else min(most, round(calls * math.log(begin / end) / math.log(begin / now)))
 
 
 def finish(x: Tensor, end: float) -> Tensor:

@@ -94,7 +94,8 @@ class Picture:
     calls: int = 0
 
     def __post_init__(self):
-        self._row, self._begin, self._foreseen = SAMPLERS[str(self.ticket.request.sampler)], self.sigma, self.start.calls
+        self._row = SAMPLERS[str(self.ticket.request.sampler)]
+        self._begin, self._foreseen = self.sigma, self.start.calls
 
     def count(self, end: float | None) -> None:
         """One call more; `end` is the level that the walk goes to, None once it is there."""

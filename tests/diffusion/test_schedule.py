@@ -24,15 +24,21 @@ GOLDEN = {  # ten levels between SD 1's ends
     "karras": "14.61464 9.10293 5.47839 3.16860 1.74942 0.91407 0.44692 0.20140 0.08191 0.02917",
     "leading": "8.39068 5.13443 3.34776 2.29285 1.62369 1.16822 0.83565 0.57405 0.34619 0.04131",
     "trailing": "14.61464 8.30280 5.08776 3.32108 2.27646 1.61289 1.16058 0.82986 0.56928 0.34167",
-    "exponential": "14.61464 7.85353 4.22027 2.26786 1.21869 0.65489 0.35192 0.18911 0.10162 0.05461",
     "dpm-solver": "14.61464 8.30280 5.08776 3.32108 2.27646 1.61828 1.16439 0.83275 0.57167 0.34393",
 }
 
 
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", GOLDEN)
 def test_golden(grid):
     expected = [float(s) for s in GOLDEN[grid].split()]
     assert GRIDS[grid](scaled_linear(), 10) == pytest.approx(expected, abs=1.5e-5)
+
+
+def test_exponential_levels_are_diffusers():
+    scheduler = EulerDiscreteScheduler(**SD1, use_exponential_sigmas=True)
+    scheduler.set_timesteps(11)
+    assert GRIDS["exponential"](scaled_linear(), 10) == pytest.approx(scheduler.sigmas.tolist()[:10], rel=1e-4)
+    assert GOLDEN.keys() | {"exponential"} == GRIDS.keys()
 
 
 def test_ends():
