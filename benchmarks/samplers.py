@@ -2,8 +2,8 @@
 
     python -m benchmarks.samplers [-o benchmarks/samplers.json]
 
-Beside what `remembrandt convergence` tells, how well each paints the data in so many model calls: the energy distance of
-its end points to exact samples, over that of other exact samples (1: as good as the data themselves).
+Beside what `remembrandt convergence` tells, how well each paints the data in so many model calls: the energy distance
+of its end points to exact samples, over that of other exact samples (1: as good as the data themselves).
 """
 
 from __future__ import annotations
