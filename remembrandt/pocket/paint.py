@@ -20,20 +20,21 @@ EMPTY = 0.1  # share of captions that are dropped
 
 
 @torch.no_grad()
+def encoded(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
+    """Mean and deviation of the latents of uint8 (n, 128, 128, 3), scaled, float16 (n, 8, 16, 16)."""
+    parts = []
+    for start in range(0, len(images), 50):
+        pixels = torch.from_numpy(np.array(images[start : start + 50])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.autocast(vae.device.type, torch.bfloat16):
+            made = vae.encode(pixels.to(vae.device)).latent_dist  # type: ignore[union-attr]
+        both = torch.cat([made.mean.float(), made.std.float()], 1) * vae.config["scaling_factor"]
+        parts.append(both.half().cpu().numpy())
+    return np.concatenate(parts)
+
+
 def latents(vae: AutoencoderKL, folder: Path, index: int) -> np.ndarray:
-    """Mean and deviation of the latents of shard `index`, scaled, float16 (SHARD, 8, 16, 16), made once."""
-
-    def make() -> np.ndarray:
-        images, parts = pictures.shard(folder, index), []
-        for start in range(0, len(images), 50):
-            pixels = torch.from_numpy(np.array(images[start : start + 50])).permute(0, 3, 1, 2).float() / 127.5 - 1
-            with torch.autocast(vae.device.type, torch.bfloat16):
-                made = vae.encode(pixels.to(vae.device)).latent_dist  # type: ignore[union-attr]
-            both = torch.cat([made.mean.float(), made.std.float()], 1) * vae.config["scaling_factor"]
-            parts.append(both.half().cpu().numpy())
-        return np.concatenate(parts)
-
-    return pictures.once(folder / f"latents-{index:04d}.npy", make)
+    """What `encoded` makes of shard `index`, made once."""
+    return pictures.once(folder / f"latents-{index:04d}.npy", lambda: encoded(vae, pictures.shard(folder, index)))
 
 
 def caption(number: int, draw: int) -> str:

@@ -46,8 +46,7 @@ def make_autoencoder(work: Work) -> None:
     rate = 1e-3 if work.afresh or not work.out.exists() else 4e-4  # what has learned much is easily shaken
     train(work, "autoencoder", {"vae": net}, loss, Plan(s.autoencoder, rate, warmup=100, decay="cosine", ema=0.998))
     net.register_to_config(scaling_factor=1.0)  # what the latents that are measured now are multiplied by
-    scale = 1 / float(np.std(paint.latents(net, work / "pictures", 0)[:, :4].astype(np.float32)))
-    (work / "pictures" / "latents-0000.npy").unlink()  # it was made to learn the scale, hence without it
+    scale = 1 / float(np.std(paint.encoded(net, pictures.shard(work / "pictures", 0))[:, :4].astype(np.float32)))
     net.register_to_config(scaling_factor=round(scale, 5))
     net.save_pretrained(work / "autoencoder" / RESULT)
 
@@ -58,13 +57,14 @@ def make_towers(work: Work) -> None:
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
     tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / "tokenizer")
-    text = begun(work, "text_encoder", networks.text_tower(tokens), "text_model.")
-    image, logit = begun(work, "image_encoder", networks.image_tower()), nn.Module()
-    scale = logit.scale = nn.Parameter(torch.tensor(2.66))
+    text = networks.text_tower(tokens) if work.afresh or not work.out.exists() else shipped_text(work.out)
+    image, teacher = begun(work, "image_encoder", networks.image_tower()), nn.Module()
+    scale = teacher.scale = nn.Parameter(torch.tensor(2.66))
+    names = teacher.names = nn.Parameter(torch.randn(len(tokens), networks.WIDTH))
     make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
     train(
-        work, "towers", {"text": text, "image": image, "logit": logit},
-        lambda step: towers.loss(text, image, scale, tokens, make(step)),
+        work, "towers", {"text": text, "image": image, "teacher": teacher},
+        lambda step: towers.loss(text, image, scale, names, tokens, make(step)),
         Plan(work.sizes.towers, 1e-3, warmup=100, decay="cosine", weight_decay=0.05, beta2=0.98, ema=0.99),
     )  # fmt: skip
     text.save_pretrained(work / "towers" / RESULT / "text")
@@ -178,16 +178,22 @@ def adopt_autoencoder(work: Work) -> None:
     AutoencoderKL.from_pretrained(work.out / "vae").save_pretrained(work / "autoencoder" / RESULT)
 
 
-def adopt_towers(work: Work) -> None:
+def shipped_text(out: Path):
+    """The text tower of a family, with its projection."""
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    shipped, result = work.out / "text_encoder", work / "towers" / RESULT
-    states = load_file(shipped / "model.safetensors")
+    folder = out / "text_encoder"
+    states = load_file(folder / "model.safetensors")
     states = {f"text_model.{k.removeprefix('text_model.')}": v for k, v in states.items()}
-    projection = load_file(shipped / "projection.safetensors")
-    text = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(shipped))
+    projection = load_file(folder / "projection.safetensors")
+    text = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(folder))
     text.load_state_dict(states | {"text_projection.weight": projection["weight"]})
-    text.save_pretrained(result / "text")
+    return text
+
+
+def adopt_towers(work: Work) -> None:
+    result = work / "towers" / RESULT
+    shipped_text(work.out).save_pretrained(result / "text")
     shutil.copytree(work.out / "image_encoder", result / "image")
     shutil.copytree(work.out / "tokenizer", work / "towers" / "tokenizer", dirs_exist_ok=True)
 

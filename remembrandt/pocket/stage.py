@@ -67,15 +67,15 @@ class Stopped(Exception):
     """The minutes given are over; everything is written and the next call goes on."""
 
 
-def begun(work: Work, part: str, network: M, prefix: str = "") -> M:
+def begun(work: Work, part: str, network: M) -> M:
     """`network` with the weights of that part of the shipped family, if it is there and fits."""
     files = sorted((work.out / part).glob("*.safetensors"))
     if work.afresh or not files:
         return network
-    stored = {prefix + k: v.float() for file in files for k, v in load_file(file).items()}
+    stored = {k: v.float() for file in files for k, v in load_file(file).items()}
     known = network.state_dict()
-    if all(k in stored and stored[k].shape == v.shape for k, v in known.items() if k.startswith(prefix)):
-        network.load_state_dict({k: stored[k] for k in known if k in stored}, strict=False)
+    if all(k in stored and stored[k].shape == v.shape for k, v in known.items()):
+        network.load_state_dict({k: stored[k] for k in known})
         print(f"{part}: from {work.out}", flush=True)
     return network
 
