@@ -193,6 +193,8 @@ def _lesson(found: Document) -> str:
     if not kept["published"]:
         print("remembrandt: not published:", kept["why"], file=sys.stderr)
         return f"{found['model']} stays as it was (job {found['job']})"
+    if kept.get("unsure"):
+        _hints([f"{kept['pairs']} pairs leave open whether more than the margin was lost of {', '.join(kept['unsure'])}"])
     called = f" ({found['name']})" if found["name"] else ""
     model = "" if found["model"] == "mine" else f" --model {found['model']}"
     scene = "of a dog" if found["category"] == "painting" else "on the beach"
@@ -259,6 +261,7 @@ def finetune(
     class_prompt: Annotated[str | None, Option(help="What class images are trained with.")] = None,
     num_class_images: Annotated[int | None, Option(help="How many class images.")] = None,
     policy: Policy = None,
+    margin: Annotated[float, Option(help="What an older concept may lose; a lesson that costs more is refused.")] = 0.1,
     seed: Annotated[int, Option(help="Of everything random in the lesson.")] = 0,
     set_: Annotated[
         list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")
@@ -282,6 +285,7 @@ def finetune(
         class_prompt=class_prompt,
         num_class_images=num_class_images,
         policy=policy,
+        margin=margin,
         seed=seed,
         options=_pairs(set_, "--set"),
         progress=tell,

@@ -91,6 +91,7 @@ class Service:
         class_prompt: str | None = None,
         num_class_images: int | None = None,
         policy: str | None = None,
+        margin: float = 0.1,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
         progress: Progress = silent,
@@ -126,6 +127,7 @@ class Service:
                 seed,
                 {**(options or {}), **values},
                 policy,
+                margin,
             )
             order = orders.lesson(wish, self._store(), self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)

@@ -20,8 +20,9 @@ from remembrandt.family.family import Family
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
-from remembrandt.memory import identifiers, policies
+from remembrandt.memory import identifiers, policies, retention
 from remembrandt.settings import Wrong, nearest
+from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store, new_id
 from remembrandt.training import methods, photos
@@ -51,6 +52,7 @@ class Wish:
     seed: int = 0
     options: Mapping[str, Any] | None = None
     policy: str | None = None
+    margin: float = retention.MARGIN
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     held, model, method_name = _model(wish, store)
     if not 0 <= wish.seed < 2**63:
         raise Wrong(f"seed must be a whole number from 0 to 2**63 - 1, not {wish.seed}")
+    if not 0 < wish.margin <= 1:
+        raise Wrong(f"--margin must be above 0 and at most 1, not {wish.margin:g}")
     methods.method(method_name, wish.options or {})  # a slip of the pen, before weights are read
     family = text_to_image(load(_source(held, wish, store, home)))
     method = methods.method(method_name, wish.options or {}, family)
@@ -76,6 +80,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     beside = _class_squares(wish, model.memory, method_name, family)
     older = store.concepts(held) if held else []
     version = store.version(held.id, held.version) if held else None
+    versions = lineage.ancestry(store, held) if held else []
     used = store.used(held.id) if held else set()
     base = held.base if held and held.version else _base(family, wish.base or "pocket")
     about = {
@@ -91,6 +96,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "method": method_name,
         "options": asdict(method),  # type: ignore[call-overload]
         "seed": wish.seed,
+        "margin": wish.margin,
         "device": str(family.device),
         "precision": training_precision(family.device, family.precision),
         "threads": torch.get_num_threads(),
@@ -98,7 +104,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "warnings": list(prepared.hints),
     }
     if model.memory == "replay":
-        about["replay"] = replay.plan(wish.policy, category, older, version, about["options"], about["number"])
+        about["replay"] = replay.plan(wish.policy, category, older, versions, about["options"], about["number"])
     compose = _composer(wish, category, family, older, about)
     compose(used)
     row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)

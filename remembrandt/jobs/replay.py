@@ -9,9 +9,10 @@ from typing import Any
 
 from remembrandt.family.family import Family
 from remembrandt.jobs.files import Files, read
-from remembrandt.memory import measuring, policies
+from remembrandt.memory import harm, measuring, policies
+from remembrandt.memory.library import Concept
 from remembrandt.report import Progress
-from remembrandt.store.rows import Concept, Version
+from remembrandt.store import rows
 from remembrandt.training import class_images, examples
 from remembrandt.training.examples import Example
 
@@ -22,19 +23,24 @@ Document = dict[str, Any]
 def plan(
     policy: str | None,
     category: str,
-    older: Sequence[Concept],
-    version: Version | None,
+    older: Sequence[rows.Concept],
+    versions: Sequence[rows.Version],
     options: Mapping[str, Any],
     number: int,
 ) -> Document:
-    """The policy's split of lesson `number`, with all that the priors are made of. JSON."""
+    """The policy's split of lesson `number`, with all that the priors are made of and harm is judged by. JSON.
+
+    `versions` led to the present one, oldest first: the newest word on a concept is what is known of it.
+    """
+    told = {key: doc for version in versions for key, doc in version.retention.get("concepts", {}).items()}
+    fading = {c.id: told[c.id].get("fading", 0.0) for c in older if c.id in told}
     known: dict[str, list[str]] = {}
     for concept in older:
         known.setdefault(concept.category.lower(), []).append(concept.id)
     name = policy or next(iter(policies.POLICIES))
     draws = options["steps"] * options["batch"] * options.get("gradient_accumulation", 1) // 2
     images = options["steps"] if name == "big" else max(1, draws)  # BIG takes one prior image a step
-    split = policies.policy(name)(known, category.lower(), images, _fading(older, version), number)
+    split = policies.policy(name)(known, category.lower(), images, fading, number)
     return {
         "policy": name,
         "draws": draws,
@@ -42,7 +48,13 @@ def plan(
         "class": split.classes,
         "class_prompts": {c.category.lower(): c.facts["class_prompt"] for c in older},
         "past": {
-            c.id: {"count": split.concepts[c.id], "photos": c.photos, "prompts": c.facts["prompts"]} for c in older
+            c.id: {
+                "count": split.concepts[c.id],
+                "photos": c.photos,
+                "prompts": c.facts["prompts"],
+                "known": told.get(c.id),
+            }
+            for c in older
         },
     }
 
@@ -92,8 +104,18 @@ def _past(family: Family, row: Document, files: Files, progress: Progress) -> li
     return class_images.paint(family, row["prompts"][0], count, files.home.class_pictures, progress=progress)
 
 
-def _fading(older: Sequence[Concept], version: Version | None) -> dict[str, float]:
-    """Of each concept, the share of its identity that the last lesson's report found lost."""
-    rows = version.retention.get("concepts", {}) if version else {}
-    kept = {c.id: rows.get(c.id, {}).get("fidelity") for c in older}
-    return {key: 1 - fidelity for key, fidelity in kept.items() if fidelity is not None}
+def judge(request: Document, files: Files, progress: Progress) -> Document:
+    """What the lesson in the job's `staging` did to the concepts that were there, by the weights before and after."""
+    load = lambda place: files.load(place, request["device"], request["precision"], own=True)  # noqa: E731
+    before, after = load(files.home.path / request["weights"]), load(files.folder / "staging")
+    past = [_judged(Concept(**{**row, "folder": None}), request, files) for row in request["older"]]
+    return harm.judge(before, after, past, request["margin"], files.folder / "samples", progress)
+
+
+def _judged(concept: Concept, request: Document, files: Files) -> harm.Past:
+    """Measured on the photos that it was measured on before; where one is gone, not at all."""
+    past = request["replay"]["past"][concept.id]
+    places = [files.home.photos / f"{address}.png" for address in past["photos"]]
+    whole = all(place.is_file() for place in places)
+    photos = [read(place) for place in places] if whole else []
+    return harm.Past(measuring.Subject(concept, past["prompts"][0], photos), past["known"])

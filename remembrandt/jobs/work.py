@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -52,11 +53,15 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
             beside=lambda: replay.priors(family, request, files, progress) if "replay" in request else [],
             progress=progress,
         )
+        began, kept = time.monotonic(), taught.retention
+        if "replay" in request and request["older"]:
+            judged = replay.judge(request, files, progress)
+            kept = {**judged, "concepts": {**judged["concepts"], **kept["concepts"]}}
     found = {
         "moved": taught.moved,
         "steps": taught.steps,
-        "seconds": taught.seconds,
-        "retention": taught.retention,
+        "seconds": round(taught.seconds + time.monotonic() - began, 2),
+        "retention": kept,
     }
     write_atomic(files.result, json.dumps(found))
     return found

@@ -84,8 +84,7 @@ def teach(
     asked = retention.prompts(*_measured(library, matter)) if gated else {}
     before = _once(folder / "before.json", lambda: retention.hashes(family, library, asked))
     subject = measuring.Subject(matter.concept, matter.prompts[0], photos)
-    plain = lambda: {"losses": list(measuring.losses(family, library, subject, subject.plain))}  # noqa: E731
-    bare = _once(folder / "base.json", plain)
+    bare = _once(folder / "base.json", lambda: _bare(family, library, subject, shared=not gated))
     found = _examples(family, matter, measuring.taught(photos), folder, beside)
     progress(Event("preparing", 1, 1))
 
@@ -112,14 +111,20 @@ def teach(
     after = retention.hashes(family, grown, asked)
     kept = retention.compare(before, after, len(library.concepts))
     known = replace(library, concepts=[replace(matter.concept, folder=None)]) if moved else grown
-    kept["concepts"] = {matter.concept.id: _known(family, known, subject, bare["losses"], folder / "samples")}
+    kept["concepts"] = {matter.concept.id: _known(family, known, subject, bare, folder / "samples")}
     progress(Event("checking", 1, 1))
     seconds = time.monotonic() - began
     return Taught(staging, moved, learned.steps, round(seconds, 2), kept)
 
 
+def _bare(family: Family, library: Library, subject: measuring.Subject, *, shared: bool) -> dict[str, Any]:
+    """How well the photos are denoised before the lesson; where later ones can undo it, also on pairs kept apart."""
+    found = {"losses": list(measuring.losses(family, library, subject, subject.plain))}
+    return found | ({"apart": measuring.apart(family, library, subject, subject.plain)} if shared else {})
+
+
 def _known(
-    family: Family, library: Library, subject: measuring.Subject, bare: list[float], folder: Path
+    family: Family, library: Library, subject: measuring.Subject, bare: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     """How well the concept is known now, and a strip of it that later reports show."""
     concept = subject.concept
@@ -127,7 +132,10 @@ def _known(
     now = measuring.losses(family, library, subject, subject.prompt)
     with suppress(Wrong):  # pictures that are not finite; the numbers above are what counts
         measuring.strip(family, library, subject.scenes(word), folder / concept.id)
-    return measuring.learned(now, np.array(bare), subject)
+    told = measuring.learned(now, np.array(bare["losses"]), subject)
+    if "apart" in bare:
+        told["apart"] = [bare["apart"], measuring.apart(family, library, subject, subject.prompt)]
+    return told
 
 
 def _measured(library: Library, matter: Matter) -> tuple[list[Concept], str, str]:

@@ -66,6 +66,18 @@ def losses(family: Family, library: Library, subject: Subject, prompt: str, firs
     )
 
 
+def apart(family: Family, library: Library, subject: Subject, prompt: str) -> float:
+    """The mean loss of pairs that no gate judges by: what a policy reads must not favour what is judged."""
+    return float(losses(family, library, subject, prompt, gate.LOOKS[-1], gate.LOOKS[-1] + gate.LOOKS[0]).mean())
+
+
+def fading(family: Family, library: Library, subject: Subject, known: Document) -> float:
+    """The share of a concept's identity that is lost by now, by the pairs `apart`, whose ends `known` holds."""
+    base, best = known["apart"]
+    now = apart(family, library, subject, subject.prompt)
+    return float(np.clip((now - best) / (base - best), 0, 1)) if np.isfinite(now) and base > best else 0.0
+
+
 def learned(now: np.ndarray, base: np.ndarray, subject: Subject) -> Document:
     """How far a concept is known just after its lesson. This is its own best: fidelity 1.
 

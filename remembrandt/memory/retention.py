@@ -18,6 +18,7 @@ from remembrandt.family.family import Family
 from remembrandt.memory.library import Concept, Library
 
 MOST = 8  # older concepts that a lesson measures; the proof covers the rest
+MARGIN = 0.1  # of its own range, that a concept may lose before a lesson is refused
 STEPS = 4  # a difference of one bit shows at the first
 
 
@@ -70,8 +71,9 @@ def judged(found: Mapping[str, Judged], margin: float) -> dict[str, Any]:
 
     `found` is what `gate.judge` says of every older concept, by a name that people know.
     """
-    lost = [f"{name} ({j.loss:.2f}, at least {j.lower:.2f})" for name, j in found.items() if j.verdict == "lost"]
-    kept = [1 - j.loss for j in found.values()]
+    said = {name: f"{name} ({min(j.loss, 1):.2f}, at least {min(j.lower, 1):.2f})" for name, j in found.items()}
+    lost = [said[name] for name, j in found.items() if j.verdict == "lost"]
+    kept = [max(0.0, 1 - j.loss) for j in found.values()]  # worse than the base is no less than nothing
     told: dict[str, Any] = {
         "mean": sum(kept) / len(kept) if kept else 1.0,
         "worst": min(kept, default=1.0),

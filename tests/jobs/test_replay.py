@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
@@ -19,7 +20,7 @@ from tests.conftest import painter
 from tests.homes import photos
 
 OPTIONS = {"batch": 4, "warmup": 1, "learning_rate": 1e-3, "num_class_images": 3}
-LESSON = {"steps": 4, "options": OPTIONS}
+LESSON = {"steps": 4, "options": OPTIONS, "margin": 0.9}  # so few steps harm
 
 
 def on(home) -> Service:
@@ -133,13 +134,63 @@ def test_more_for_what_the_report_found_fading(taught):
     home, _, _ = taught
     store = Store(home)
     older = store.concepts(store.model("mine"))[:2]
-    rows = {c.id: {"fidelity": kept} for c, kept in zip(older, (0.5, 1.0), strict=True)}
+    rows = {c.id: {"fading": lost} for c, lost in zip(older, (0.5, 0.0), strict=True)}
     version = Version("m", 2, "j", [], None, {"concepts": rows})
-    found = replay.plan(None, "bird", older, version, {"steps": 90, "batch": 8}, 3)
+    found = replay.plan(None, "bird", older, [version], {"steps": 90, "batch": 8}, 3)
     counts = [found["past"][c.id]["count"] for c in older]
     assert found["total"] == found["draws"] == 360 and counts == [135, 45]
-    even = replay.plan(None, "bird", older, None, {"steps": 90, "batch": 8}, 3)
+    even = replay.plan(None, "bird", older, [], {"steps": 90, "batch": 8}, 3)
     assert [even["past"][c.id]["count"] for c in older] == [90, 90]
+
+
+def test_every_older_concept_is_measured_and_drawn(taught):
+    """By pairs and photos of its own, against itself before the lesson; the next lesson starts from what this says."""
+    home, told, _ = taught
+    first, second, third = (t["retention"] for t in told)
+    ids = [t["concept"] for t in told]
+    assert [list(r["concepts"]) for r in (first, second, third)] == [ids[:1], ids[:2], ids]
+    dog = [r["concepts"][ids[0]] for r in (first, second, third)]
+    assert dog[0]["fidelity"] == 1 and len({(d["base"], d["best"], *d["apart"]) for d in dog}) == 1
+    assert second["measure"] == "paired denoising" and second["measured"] == 1
+    assert all(d["verdict"] in ("kept", "unsure") and d["lower"] <= d["loss"] <= d["upper"] for d in dog[1:])
+    assert dog[1]["fidelity"] != 1 and 0 <= dog[1]["fading"] <= 1
+    places = [Home(home).job(t["job"]) / "samples" for t in told]
+    assert [sorted(p.name for p in place.iterdir()) for place in places] == [sorted(ids[: k + 1]) for k in range(3)]
+    strips = [Image.open(place / ids[0] / "0.png") for place in places]
+    assert not np.array_equal(*map(np.asarray, strips[:2]))
+
+
+def test_a_lesson_that_would_harm_an_older_concept_is_refused(taught, tmp_path):
+    """Provoked: a rate that leaves nothing of what was there. Named, kept for looking until `clean`."""
+    home = tmp_path / "home"
+    shutil.copytree(taught[0], home)
+    service, word = on(home), taught[1][0]["identifier"]
+    before = service.paint("briscoe", seed=1, steps=2)[0].pixels
+    shots = photos(tmp_path / "shots", 2, seed=9)
+    told = service.finetune(shots, "bird", steps=2, options={**OPTIONS, "learning_rate": 0.05})
+    kept = told["retention"]
+    assert not kept["published"] and told["version"] == 3 and kept["worst"] < 0.9
+    assert kept["why"].startswith("lost more than the margin of 0.1: ") and f"{word} dog (" in kept["why"]
+    job = service.jobs()[-1]
+    assert (job["state"], job["error"]) == ("failed", kept["why"]) and "\n" not in kept["why"]
+    assert service.model()["version"] == 3 and len(service.concepts("mine")) == 3
+    assert np.array_equal(service.paint("briscoe", seed=1, steps=2)[0].pixels, before)
+    staging = Home(home).job(job["id"]) / "staging"
+    assert (staging / "unet").is_dir() and not list((home / "models").glob(f"*/{told['concept']}"))
+    assert not service.resume(job["id"])["retention"]["published"]  # it is not measured until it passes
+    assert service.clean()["bytes"] > 0 and not staging.exists()
+    assert np.array_equal(service.paint("briscoe", seed=1, steps=2)[0].pixels, before)
+    gentle = service.finetune(shots, "bird", steps=1, options={**OPTIONS, "learning_rate": 1e-9})
+    assert gentle["retention"]["published"] and gentle["version"] == 4
+    assert all(c["verdict"] == "kept" for c in list(gentle["retention"]["concepts"].values())[:3])
+
+
+def test_the_margin_is_checked_and_kept(taught, tmp_path):
+    shots = photos(tmp_path / "shots", 2)
+    for margin in (0, 1.5, float("nan")):
+        with pytest.raises(Wrong, match="--margin"):
+            on(taught[0]).finetune(shots, "cat", **{**LESSON, "margin": margin})
+    assert Store(taught[0]).jobs()[-1].request["margin"] == 0.9
 
 
 def test_a_painter_that_wants_a_mask_is_refused(tiny):
