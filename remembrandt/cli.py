@@ -194,7 +194,7 @@ def _lesson(found: Document) -> str:
         print("remembrandt: not published:", kept["why"], file=sys.stderr)
         return f"{found['model']} stays as it was (job {found['job']})"
     if kept.get("unsure"):
-        _hints([f"{kept['pairs']} pairs leave open whether more than the margin was lost of {', '.join(kept['unsure'])}"])
+        _hints([f"{kept['pairs']} pairs do not tell if more than the margin was lost: {', '.join(kept['unsure'])}"])
     called = f" ({found['name']})" if found["name"] else ""
     model = "" if found["model"] == "mine" else f" --model {found['model']}"
     scene = "of a dog" if found["category"] == "painting" else "on the beach"
