@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import platform
 import subprocess
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from remembrandt import __version__
+from remembrandt.report import write_atomic
 
 PACKAGES = ("torch", "diffusers", "transformers")
+
+
+def arguments(about: str | None, name: str) -> ArgumentParser:
+    """What the long benchmarks can be told."""
+    parser = ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
+    parser.formatter_class = RawDescriptionHelpFormatter
+    sizes = parser.add_mutually_exclusive_group()
+    for size, what in {"full": "more of everything, for a night", "tiny": "seconds, to see that it runs"}.items():
+        sizes.add_argument(f"--{size}", action="store_const", const=size, dest="size", default="usual", help=what)
+    parser.add_argument("--base", default="pocket", help="the family that is taught: pocket, or a folder like it")
+    parser.add_argument("--work", type=Path, default=Path(".benchmarks"), help="where finished pieces are kept")
+    parser.add_argument("-o", "--out", type=Path, help=f"the result; benchmarks/{name}.json")
+    return parser
+
+
+def places(asked: Namespace, name: str, digest: str) -> tuple[Path, Path]:
+    """The folder of finished pieces, one for each size and base, and the file of the result."""
+    work = (asked.work / name / f"{asked.size}-{digest[:8]}").absolute()
+    plain = work if asked.size == "tiny" else Path("benchmarks")  # where published figures lie
+    return work, asked.out or plain / f"{name}.json"
+
+
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """The JSON in `path`, made the first time: what is finished is not done again."""
+    if not path.is_file():
+        say(f"{path.parent.name}/{path.stem}")
+        write_atomic(path, json.dumps(plain(make()), indent=1))
+    return json.loads(path.read_text())
+
+
+def plain(found: Any) -> Any:
+    """As JSON has it: four digits, what is no number None."""
+    if isinstance(found, dict):
+        return {str(k): plain(v) for k, v in found.items()}
+    if isinstance(found, list | tuple):
+        return [plain(v) for v in found]
+    if hasattr(found, "tolist"):
+        return plain(found.tolist())
+    if isinstance(found, float):
+        return float(f"{found:.4g}") if math.isfinite(found) else None
+    return found
+
+
+def say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def surroundings(**hardware) -> dict:
