@@ -23,7 +23,7 @@ class Request:
 
     `size` is (width, height) in pixels; picture k has seed `seed` + k. `guidance` 1 paints with the
     prompt alone, 0 without it. `words` are identifiers with their embedding rows (k, D), `wears` the
-    adapters of what the prompt names.
+    adapters of what the prompt names, `composition` how several of them act together (engine/compose.py).
     """
 
     prompt: str = ""
@@ -37,6 +37,7 @@ class Request:
     task: str = "text-to-image"
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
+    composition: str = "summed"
 
     @property
     def outfits(self) -> tuple[Outfit, Outfit]:

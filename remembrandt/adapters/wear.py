@@ -8,6 +8,7 @@ cost beside one is to read their weights.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,16 +26,23 @@ from remembrandt.settings import Wrong
 class Worn:
     """An adapter at a strength (1 as taught, 0 the base).
 
-    `by` tells the engine which of a picture's rows wear it.
+    `by` tells the engine which of a picture's rows wear it; `phrase`, a concept's identifier and category, and `style`
+    what it needs to know to compose. With `tokens`, one for each of the prompt's, it changes keys and values alone, and
+    only at these.
     """
 
     adapter: Adapter
     strength: float = 1.0
     by: Literal["both", "prompt"] = "both"
+    phrase: tuple[str, str] | None = None
+    style: bool = False
+    tokens: tuple[bool, ...] | None = None
 
 
 Outfit = tuple[Worn, ...]
 Ready = Mapping[str, tuple[Tensor, ...]]  # what a kind made of an outfit, by layer
+LOCAL = "@"
+SAID = re.compile(r"\.attn2\.to_[kv]$")  # the layers that read the prompt
 Sum = Sequence[tuple[Mapping[str, Mapping[str, Tensor]], float]]
 
 
@@ -127,16 +135,25 @@ def stem(network: nn.Module) -> nn.Module:
 
 
 def prepared(network: nn.Module, outfit: Outfit, *, text: bool = False) -> dict[str, Ready]:
-    """What each kind makes of an outfit's adapters together; `Wrong` if they do not fit."""
+    """What each kind makes of an outfit's adapters together; `Wrong` if they do not fit.
+
+    The keys are names of kinds; what acts at some tokens alone has a key for each set of them.
+    """
     device = next(network.parameters()).device
-    ready = {}
-    for name in dict.fromkeys(w.adapter.kind for w in outfit):
+    ready: dict[str, Ready] = {}
+    groups: dict[tuple, list[Worn]] = {}
+    for worn in outfit:
+        groups.setdefault((worn.adapter.kind, worn.tokens), []).append(worn)
+    for number, ((name, tokens), mine) in enumerate(groups.items()):
         if name not in KINDS:
             raise Wrong(f"this version knows no adapters of kind {name!r}: it knows {', '.join(KINDS)}")
-        mine = [w for w in outfit if w.adapter.kind == name]
-        ready[name] = KINDS[name].prepare([(w.adapter.to(device).part(text=text), w.strength) for w in mine])
+        made = KINDS[name].prepare([(w.adapter.to(device).part(text=text), w.strength) for w in mine])
+        if tokens is not None:
+            name, where = f"{name}{LOCAL}{number}", torch.tensor(tokens, device=device)[:, None]
+            made = {layer: (*parts, where) for layer, parts in made.items() if SAID.search(layer)}
+        ready[name] = made
         for layer, part in ready[name].items():
-            if not _fits(network, layer, KINDS[name], part):
+            if not _fits(network, layer, _kind(name), part):
                 what = "text encoder" if text else "UNet"
                 raise Wrong(f"the adapter does not fit this {what} at {layer}: use the base it was taught on")
     return ready
@@ -156,7 +173,7 @@ def fitted(network: nn.Module, rows: Sequence[Mapping[str, Ready]]) -> Fitted:
         each = [rows[i][kind][layer] for i in mine]
         stacked = tuple(_stacked(parts).to(first.dtype) for parts in zip(*each, strict=True))
         some = None if len(mine) == len(rows) else index[tuple(mine)]
-        fits.setdefault(layer, []).append(Fit(KINDS[kind], stacked, some))
+        fits.setdefault(layer, []).append(Fit(_kind(kind), stacked, some))
     return fits
 
 
@@ -224,6 +241,22 @@ def merge(network: nn.Module, adapter: Adapter, strength: float = 1.0, *, text: 
             held.copy_(weight)
 
     return unmerge
+
+
+def _kind(key: str) -> Kind:
+    """The kind that a key of `prepared` means; at tokens its parts are followed by which, (n, 1)."""
+    name, local, _ = key.partition(LOCAL)
+    kind = KINDS[name]
+    if not local:
+        return kind
+    turned, more = kind.before, kind.added
+    return Kind(
+        kind.prepare,
+        lambda layer, *parts: kind.fits(layer, *parts[:-1]),
+        kind.merged,
+        turned and (lambda x, *parts: torch.where(parts[-1].bool(), turned(x, *parts[:-1]), x)),
+        more and (lambda layer, x, *parts: more(layer, x, *parts[:-1]) * parts[-1]),
+    )
 
 
 def _fits(network: nn.Module, layer: str, kind: Kind, parts: tuple[Tensor, ...]) -> bool:

@@ -69,6 +69,21 @@ def encode(family: Family, prompts: Sequence[str], words: Words | None = None, o
     return torch.cat(rows) if rows else torch.zeros(0, CHUNK + 2, width, device=family.device)
 
 
+def places(family: Family, prompt: str, phrase: tuple[str, str], words: Words | None = None) -> list[int]:
+    """Where in `encode`'s sequence a concept's noun phrase stands: its identifier, and its category if that follows."""
+    identifier, category = (re.escape(part) for part in phrase)
+    own = re.compile(rf"(?<!\w)({identifier}(?:\s+{category})?)(?!\w)", re.IGNORECASE)
+    found, chunk, used = [], 0, 0
+    for k, part in enumerate(own.split(prompt)):
+        for unit in _units(family, part, words or {}):
+            if used + len(unit) > CHUNK:
+                chunk, used = chunk + 1, 0
+            first = chunk * (CHUNK + 2) + 1 + used
+            found += range(first, first + len(unit)) if k % 2 else ()
+            used += len(unit)
+    return found
+
+
 def _pattern(words: Iterable[str]) -> re.Pattern[str]:
     either = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.compile(rf"(?<!\w)({either})(?!\w)", re.IGNORECASE)

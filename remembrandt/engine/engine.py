@@ -18,6 +18,8 @@ from remembrandt.adapters.wear import Outfit, Wardrobe
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, Walk
+from remembrandt.engine import compose
+from remembrandt.engine.compose import Look, Regions
 from remembrandt.engine.lean import Lean
 from remembrandt.engine.request import Request, settled
 from remembrandt.engine.texts import Texts
@@ -73,6 +75,7 @@ class Row:
     t: float
     condition: Condition
     outfit: Outfit
+    regions: Regions | None = None  # to be told where its cross-attention looks
 
     @property
     def key(self) -> tuple:
@@ -88,12 +91,14 @@ class Picture:
     ticket: Ticket
     number: int
     start: Start
+    looks: Sequence[Look]
     walk: Walk
     x: Tensor
     sigma: float
     calls: int = 0
 
     def __post_init__(self):
+        self._regions = Regions(self.looks, self.start.calls) if len(self.looks) > 1 else None
         self._row = SAMPLERS[str(self.ticket.request.sampler)]
         self._begin, self._foreseen = self.sigma, self.start.calls
 
@@ -112,18 +117,20 @@ class Picture:
         return self.calls == self._row.max_calls
 
     def rows(self) -> list[Row]:
-        """At guidance 1 the prompt's row, at 0 that of "nothing", else both."""
-        request, start, t = self.ticket.request, self.start, self.start.t(self.sigma)
-        wears, both = request.outfits
-        prompt = Row(self.x, self.sigma, t, start.prompt, wears)
-        nothing = Row(self.x, self.sigma, t, start.nothing, both)
-        return {0: [nothing], 1: [prompt]}.get(request.guidance, [prompt, nothing])  # type: ignore[call-overload]
+        """Of each look, at guidance 1 the prompt's row, at 0 that of "nothing", else both."""
+        start, t, regions = self.start, self.start.t(self.sigma), self._regions
+        found, nothings = [], dict[Outfit, Row]()
+        for look in self.looks:
+            measured = regions if regions and regions.open and look is self.looks[0] else None
+            prompt = Row(self.x, self.sigma, t, start.prompt, look.prompt, measured)
+            nothing = Row(self.x, self.sigma, t, start.nothing, look.nothing)
+            nothing = nothings.setdefault(look.nothing, nothing)
+            found += {0: [nothing], 1: [prompt]}.get(self.ticket.request.guidance, [prompt, nothing])  # type: ignore[call-overload]
+        return found
 
     def send(self, estimates: Sequence[Tensor]) -> Tensor | None:
         """Guide and go on: the latent to decode if that was the last step."""
-        x0 = estimates[-1]
-        if len(estimates) == 2:
-            x0 = torch.lerp(x0, estimates[0], self.ticket.request.guidance)  # type: ignore[arg-type]
+        x0 = self.guided(estimates)
         if amend := self.start.prompt.amend:
             x0 = amend(x0, self.sigma)
         try:
@@ -131,6 +138,13 @@ class Picture:
         except StopIteration as end:
             return end.value
         return None
+
+    def guided(self, estimates: Sequence[Tensor]) -> Tensor:
+        """One estimate from those of `rows`: each look guided, each place by its own."""
+        each, found = len(estimates) // len(self.looks), []
+        for prompt, *nothing in (estimates[k : k + each] for k in range(0, len(estimates), each)):
+            found.append(torch.lerp(nothing[0], prompt, self.ticket.request.guidance) if nothing else prompt)  # type: ignore[arg-type]
+        return self._regions.blend(found) if self._regions else found[0]
 
 
 @final
@@ -172,9 +186,10 @@ class Engine:
         request = settled(request, self.family)
         start = TASKS[request.task](self.family, request, self._say)
         ticket = Ticket(request, start.calls * request.n)
+        looks = compose.looks(self.family, request, start)
         for k in range(request.n):
             walk = start.walk(Noise(request.seed + k, start.shape))
-            self._live.append(Picture(ticket, k, start, walk, *next(walk)))
+            self._live.append(Picture(ticket, k, start, looks, walk, *next(walk)))
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
@@ -188,7 +203,7 @@ class Engine:
     def step(self) -> bool:
         """Every live picture goes on by one model call; False when none is left."""
         rows = {picture: picture.rows() for picture in self._live}
-        estimates = self._estimates([row for own in rows.values() for row in own])
+        estimates = self._estimates(list(dict.fromkeys(row for own in rows.values() for row in own)))
         for picture, own in rows.items():
             if picture.ticket.done:  # a sibling's fault has ended it in this very step
                 continue
@@ -247,7 +262,8 @@ class Engine:
     def _denoise(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         extra = [row.condition.channels for row in rows if row.condition.channels is not None]
         unet, x = self.family.unet, torch.cat([row.x for row in rows])
-        with self._lean(unet, x[:, 0].numel()), self._wardrobe([row.outfit for row in rows]):
+        watching = compose.watched(unet, [row.regions for row in rows], x.shape[2:])
+        with self._lean(unet, x[:, 0].numel()), self._wardrobe([row.outfit for row in rows]), watching:
             return self.family.denoise(
                 x,
                 torch.tensor([row.sigma for row in rows]),
@@ -258,7 +274,8 @@ class Engine:
 
     def _recipe(self, request: Request, number: int) -> dict[str, Any]:
         assert request.size
-        return {
+        composed = {"composition": request.composition} if request.composition != compose.SUMMED else {}
+        return composed | {
             "prompt": request.prompt,
             "negative": request.negative,
             "seed": request.seed + number,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 from remembrandt.diffusion.samplers import SAMPLERS
+from remembrandt.engine.compose import WAYS
 from remembrandt.family.family import Family
 from remembrandt.settings import Wrong, nearest
 from remembrandt.tasks import TASKS, Request
@@ -26,6 +27,7 @@ def settled(request: Request, family: Family) -> Request:
     )
     _known("task", full.task, TASKS)
     _known("sampler", full.sampler, SAMPLERS)
+    _known("composition", full.composition, WAYS)
     _within("the number of pictures", full.n, 1, 64)
     _within("steps", full.steps, 1, 1000)
     _within("the seed", full.seed, 0, 2**63 - 1)

@@ -89,6 +89,7 @@ def paint(request: Document, files: Files, progress: Progress) -> list[Painted]:
         size=request["size"] and tuple(request["size"]),
         words=called.words,
         wears=called.wears,
+        composition=called.composition,
     )
     said = {k: request[k] for k in ("prompt", "negative", "model", "version")}
     if called.concepts:

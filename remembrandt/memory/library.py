@@ -19,8 +19,10 @@ from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.adapters.wear import Worn
 from remembrandt.conditions import text
+from remembrandt.engine import compose
 from remembrandt.settings import Wrong, nearest
 
+STYLES = ("painting", "drawing", "style", "watercolour", "cartoon", "sketch", "illustration", "print")
 TAG = re.compile(r"\s*<lora:([^:<>]+)(?::([^<>]*))?>\s*", re.IGNORECASE)
 
 
@@ -34,29 +36,37 @@ class Concept:
     name: str | None = None
     folder: Path | None = None
 
+    @property
+    def style(self) -> bool:
+        """Whether it is a way of painting, not a thing."""
+        return self.category.split()[-1].lower() in STYLES
+
 
 @dataclass(frozen=True, eq=False)
 class Called:
-    """A prompt as it is painted, and what its picture wears."""
+    """A prompt as it is painted, what its picture wears, and how what it wears acts together."""
 
     prompt: str
     negative: str
     words: Mapping[str, Tensor]
     wears: tuple[Worn, ...]
     concepts: tuple[Concept, ...]
+    composition: str = compose.SUMMED
 
 
 @dataclass(frozen=True, eq=False)
 class Library:
     """Concepts on one base. Adapters are read when first called up, and checked against `base`.
 
-    `loras` is the folder of those that were imported, by name; they fit any base of their shapes.
+    `loras` is the folder of those that were imported, by name; they fit any base of their shapes. `composition` is a
+    key of `compose.WAYS`, for prompts that name several concepts; one alone is painted as it always was.
     """
 
     concepts: Sequence[Concept] = ()
     base: str | None = None
     worn_by: Literal["both", "prompt"] = "both"
     loras: Path | None = None
+    composition: str = compose.DEFAULT
     _read: dict[str, Adapter] = field(default_factory=dict)
 
     def call_up(
@@ -73,11 +83,12 @@ class Library:
         named = text.named(prompt, words) | text.named(negative, words)
         concepts = tuple(c for c in self.concepts if c.identifier in named)
         weights = self._strengths(strengths or {}, concepts)
-        worn = [(c.identifier, self.adapter(c)) for c in concepts if c.folder is not None]
-        wears = [Worn(a, weights.get(word, 1.0), self.worn_by) for word, a in worn]
-        rows = {word: a.called(weights.get(word, 1.0)) for word, a in worn}
+        worn = [(c, self.adapter(c), weights.get(c.identifier, 1.0)) for c in concepts if c.folder is not None]
+        wears = [Worn(a, w, self.worn_by, (c.identifier, c.category), c.style) for c, a, w in worn]
+        rows = {c.identifier: a.called(w) for c, a, w in worn}
         taught = {word: row for word, row in rows.items() if row is not None}
-        return Called(prompt, negative, taught, (*wears, *guests), concepts)
+        way = self.composition if len(concepts) > 1 else compose.SUMMED
+        return Called(prompt, negative, taught, (*wears, *guests), concepts, way)
 
     def spelled(self, prompt: str) -> str:
         """The prompt with each name written as its concept's identifier and category."""

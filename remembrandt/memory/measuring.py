@@ -23,7 +23,6 @@ HELD = 5  # photos from which on the last is held out of the lesson, to be measu
 STEPS = 12  # of the sampler: strips are looked at, not sold
 SUBJECT = ("", "on the beach", "in the forest", "in the snow")
 STYLE = ("", "of a dog", "of a house", "of a tree")
-STYLES = ("painting", "drawing", "style", "watercolour", "cartoon", "sketch", "illustration", "print")
 BASE = ("a watercolour painting of a house", "a pencil drawing of a cat", "a photo of a city at night", "a red car")
 FREELY = 8  # pictures in which repeated surroundings are looked for
 Document = dict[str, Any]
@@ -49,7 +48,7 @@ class Subject:
 
     def scenes(self, word: str) -> list[str]:
         """Prompts of a strip, with `word` for "identifier category" or for the category alone."""
-        some = STYLE if self.concept.category.split()[-1].lower() in STYLES else SUBJECT
+        some = STYLE if self.concept.style else SUBJECT
         return [f"a {word} {scene}".strip() for scene in some]
 
 

@@ -1,5 +1,7 @@
 """The gate: who is called up by a prompt, and that nobody else takes part."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -168,3 +170,19 @@ def test_shared_weights_are_refused_by_name_and_only_when_sure():
     passed = retention.judged(told, 0.1)
     assert passed["published"] and "why" not in passed and (passed["unsure"], passed["pairs"]) == (["krx cat"], 64)
     assert retention.judged({}, 0.1)["published"]
+
+
+def test_how_several_act_together_is_asked_only_of_several(library, tiny):
+    routed = replace(library, composition="routed")
+    assert routed.call_up("a brc dog beside a dog").composition == "summed"
+    assert library.call_up("briscoe and a krx cat").composition == "summed"
+    called = routed.call_up("briscoe and a krx cat")
+    assert called.composition == "routed"
+    assert [(w.phrase, w.style) for w in called.wears] == [(("brc", "dog"), False), (("krx", "cat"), False)]
+    assert Concept("x", "vlt", "oil painting").style and not Concept("x", "vlt", "painting lamp").style
+    requests = []
+    for one in (library, routed):
+        c = one.call_up("a brc dog")
+        requests.append(Request(c.prompt, words=c.words, wears=c.wears, steps=2, composition=c.composition))
+    alone, same = Engine(tiny).paint(requests)
+    assert np.array_equal(alone[0].pixels, same[0].pixels)
