@@ -197,6 +197,9 @@ def _lesson(found: Document) -> str:
         _hints([f"{kept['pairs']} pairs do not tell if more than the margin was lost: {', '.join(kept['unsure'])}"])
     called = f" ({found['name']})" if found["name"] else ""
     model = "" if found["model"] == "mine" else f" --model {found['model']}"
+    climbed = found.get("ladder")
+    if climbed:
+        print(f"{climbed['chosen']} steps: {climbed['why']}; drawn in {climbed['picture']}", file=sys.stderr)
     scene = "of a dog" if found["category"] == "painting" else "on the beach"
     return (
         f"learned {word} {found['category']}{called}: {found['model']}, version {found['version']},"
@@ -376,13 +379,28 @@ def retention(
 
 To = Annotated[str, Argument(help="The new name.")]
 WhichConcept = Annotated[str, Argument(help="Identifier, name or id.")]
-VERSIONS = ("version", "present", "parent", "mean_retention", "worst_retention", "bytes", "created", "concepts")
+VERSIONS = ("version", "present", "parent", "mean_retention", "worst_retention", "bytes", "created", "steps", "rungs",
+            "concepts")  # fmt: skip
 
 
-@command(models, "versions", _table(*VERSIONS, empty=LEARN))
-def models_versions(service, tell, name: Name = "mine"):
-    """The versions of a model: what `rollback` can go back to, and their bytes."""
-    return service.versions(name)
+def _versions(found: Any) -> Any:
+    return _facts(found) if isinstance(found, dict) else _table(*VERSIONS, empty=LEARN)(found)
+
+
+@command(models, "versions", _versions)
+def models_versions(
+    service,
+    tell,
+    name: Name = "mine",
+    pick: Annotated[int | None, Option(help="Publish this rung of the last lesson's ladder, by its steps.")] = None,
+    concept: Annotated[str | None, Option(help="With --pick: of the lesson on this concept.")] = None,
+):
+    """The versions of a model: what `rollback` can go back to, their bytes, and the rungs of their ladders."""
+    if pick is None:
+        if concept is not None:
+            raise Wrong("--concept belongs to --pick STEPS")
+        return service.versions(name)
+    return service.pick(name, pick, concept)
 
 
 @command(models, "rollback", _facts)

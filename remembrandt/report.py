@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,19 @@ def write_atomic(path: str | os.PathLike, data: bytes | str) -> Path:
         Path(staging).unlink(missing_ok=True)
         raise
     return path
+
+
+def link(source: Path, target: Path, **how) -> None:
+    """A copy of a folder whose files lie on the disk once, where the disk allows it; `how` as for `copytree`."""
+    shutil.copytree(source, target, copy_function=_link, **how)
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
 
 
 def sheet(

@@ -256,6 +256,10 @@ class Service:
         """The versions of a model, oldest first."""
         return keeping.versions(self._store(), self._home, name)
 
+    def pick(self, name: str = MINE, steps: int = 0, concept: str | None = None) -> Document:
+        """Publish another rung of a lesson's ladder without training again; of the newest lesson, or of `concept`'s."""
+        return keeping.pick(self._store(), self._home, name, steps, concept)
+
     def rollback(self, name: str = MINE) -> Document:
         """One version back; nothing is thrown away before `clean`."""
         return keeping.rollback(self._store(), name)

@@ -22,8 +22,8 @@ from remembrandt.settings import settings
 TELLING = (
     "prepare", "models", "model", "concepts", "concept", "samplers", "methods", "families",
     "jobs", "job", "cancel", "export", "import_lora", "plan", "demo", "add_family", "pull_family",
-    "versions", "rollback", "retention", "forget", "rename_model", "delete_model", "rename_concept", "delete_concept",
-    "clean", "convergence",
+    "versions", "pick", "rollback", "retention", "forget", "rename_model", "delete_model", "rename_concept",
+    "delete_concept", "clean", "convergence",
 )  # fmt: skip
 
 
@@ -46,6 +46,7 @@ class Lesson:
     job: str
     warnings: list[str]
     retention: dict[str, Any]
+    ladder: dict[str, Any] | None = None
 
 
 class Studio:

@@ -44,7 +44,7 @@ def read(folder: Path) -> Parts:
     return Parts(
         folder,
         {name: _json(folder / name / "config.json") for name in networks},
-        {name: _named(name, weights.opened_folder(folder / name)) for name in networks},
+        {name: read_network(name, folder / name) for name in networks},
         tokenizer,
         noise(_json(folder / "scheduler" / "scheduler_config.json")),
         facts(folder),
@@ -116,14 +116,7 @@ def _write(family: Family, folder: Path, limit: int) -> None:
     if family.image_encoder is not None:
         networks["image_encoder"] = family.image_encoder
     for name, network in networks.items():
-        (folder / name).mkdir()
-        lazy = weights.halved(weights.held(network))
-        if name == "text_encoder":
-            lazy = {f"text_model.{key}": tensor for key, tensor in lazy.items()}
-        weights.write(lazy, folder / name, STEMS.get(name, "model"), limit)
-        # Half on disk, single in use: else diffusers mixes half weights with float latents.
-        single = {} if name in STEMS else {"dtype": "float32"}
-        _dump(folder / name / "config.json", config_of(network) | single)
+        write_network(name, network, folder / name, limit)
     _tokenizer(family.tokenizer, folder / "tokenizer")
     (folder / "scheduler").mkdir()
     _dump(folder / "scheduler" / "scheduler_config.json", noise(family.scheduler))
@@ -134,6 +127,23 @@ def _write(family: Family, folder: Path, limit: int) -> None:
         for kept in KEPT:
             _copy(family.folder / kept, folder / kept)
     _dump(folder / "model_index.json", index((folder / "feature_extractor").is_dir()))
+
+
+def write_network(name: str, network: Any, folder: Path, limit: int = 2**32) -> None:
+    """One network of a family, in half precision, into a folder that is not there yet."""
+    folder.mkdir()
+    lazy = weights.halved(weights.held(network))
+    if name == "text_encoder":
+        lazy = {f"text_model.{key}": tensor for key, tensor in lazy.items()}
+    weights.write(lazy, folder, STEMS.get(name, "model"), limit)
+    # Half on disk, single in use: else diffusers mixes half weights with float latents.
+    single = {} if name in STEMS else {"dtype": "float32"}
+    _dump(folder / "config.json", config_of(network) | single)
+
+
+def read_network(name: str, folder: Path) -> Lazy:
+    """The tensors of one network, by the names of today's class."""
+    return _named(name, weights.opened_folder(folder))
 
 
 def _tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:

@@ -102,8 +102,8 @@ class Files:
         return kept
 
     def tidy(self) -> None:
-        """After publishing: nothing of the way there is kept but the request and the previews."""
-        for name in ("checkpoints", "staging", "photos", "class"):
+        """After publishing: of the way there the request, the previews and the ladder's strip are kept."""
+        for name in ("checkpoints", "staging", "photos", "class", "ladder"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for path in (self.folder / "examples.safetensors", self.folder / "before.json", self.folder / "base.json"):
             path.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def _foreign(folder: str, names: list[str]) -> list[str]:
 
     def own(name: str) -> bool:
         if (Path(folder) / name).is_dir():
-            return not name.startswith(".") and name != "safety_checker"
+            return not name.startswith(".") and name not in ("safety_checker", "ladder")
         return name.endswith((".json", ".txt", ".safetensors")) or name == "README.md"  # which says the licence
 
     return [name for name in names if not own(name)]

@@ -5,18 +5,21 @@ Rows first, then files: killed between the two, a file is left that no row names
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from remembrandt.jobs import painters
-from remembrandt.jobs.files import Home, remove, size
+from remembrandt.jobs.files import Home, document, remove, size
 from remembrandt.jobs.painters import MODEL_NAME, RESERVED
 from remembrandt.jobs.process import alive
+from remembrandt.report import link, write_atomic
 from remembrandt.settings import Wrong, nearest
 from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Model, Version
-from remembrandt.store.store import Store
+from remembrandt.store.store import Store, new_id
 
 Document = dict[str, Any]
 
@@ -31,6 +34,7 @@ def versions(store: Store, home: Home, name: str) -> list[Document]:
             "present": v.number == held.version,
             "parent": v.parent,
             "concepts": [known[key].identifier for key in v.concepts],
+            **_rungs(home, next((known[key] for key in v.concepts if known[key].lesson == v.number), None)),
             "mean_retention": v.retention.get("mean"),
             "worst_retention": v.retention.get("worst"),
             "bytes": size(home.path / place for place in _places(v, known)),
@@ -39,6 +43,57 @@ def versions(store: Store, home: Home, name: str) -> list[Document]:
         }
         for v in store.versions(held.id)
     ]
+
+
+def _rungs(home: Home, concept: Concept | None) -> Document:
+    """Of the lesson that made a version: its steps, and the rungs that `pick` can publish."""
+    if concept is None:
+        return {"steps": None, "rungs": []}
+    return {"steps": concept.facts["options"].get("steps"), "rungs": (_ladder(home, concept) or {"kept": []})["kept"]}
+
+
+def _ladder(home: Home, concept: Concept) -> Document | None:
+    return document(home.path / concept.folder / "ladder" / "ladder.json")
+
+
+def pick(store: Store, home: Home, name: str, steps: int, word: str | None = None) -> Document:
+    """Publish another rung of a concept's lesson (without `word` the newest one's), without training again."""
+    held = painters.taught(store, name)
+    concept = find(store, held, word) if word else store.concepts(held)[-1]
+    now = store.version(held.id, held.version)
+    assert now is not None
+    found, source = _ladder(home, concept), home.path / concept.folder
+    if found is None:
+        raise Wrong(f"the lesson on {concept.identifier!r} left no ladder: teach it with --steps auto")
+    rung, moved, was = source / "ladder" / f"{steps:06d}", now.weights is not None, concept.facts["options"]["steps"]
+    if steps not in found["kept"] or steps == was:
+        there = ", ".join(f"{k}{' (published)' * (k == was)}" for k in found["kept"]) or "none was kept"
+        raise Wrong(f"{concept.identifier!r} has no other rung of {steps} steps: {there}")
+    if moved and (concept.lesson != held.version or (rung / "manifest.json").is_file()):
+        raise Wrong(f"the weights of {held.name} hold more than this rung: teach {concept.identifier!r} anew instead")
+    new = _rung(home, held, concept, rung)
+    known = next(doc["known"] for doc in found["rungs"] if doc["steps"] == steps)
+    kept = {"mean": None, "worst": None, "measure": "not measured"} if moved else {"mean": 1.0, "worst": 1.0}
+    kept |= {"published": True, "picked": steps, "concepts": {new.id: known}}
+    made = lineage.exchange(store, held, concept, new, new.folder if moved else None, kept, alive)
+    told = {"model": held.name, "version": made.number, "was": held.version, "concept": new.id}
+    about = {"identifier": concept.identifier, "steps": steps, "steps_before": was}
+    return {**told, **about, "undo": f"models rollback {held.name}"}
+
+
+def _rung(home: Home, held: Model, concept: Concept, rung: Path) -> Concept:
+    """The concept as it was at a rung, with files of its own that share what is equal."""
+    key, source, steps = new_id(), home.path / concept.folder, int(rung.name)
+    target = home.concept(held.name, key)
+    draft, own = target.with_name(f".{key}"), {p.name for p in rung.iterdir()}
+    link(source, draft, ignore=lambda folder, names: own if Path(folder) == source else ())
+    link(rung, draft, dirs_exist_ok=True)
+    if "manifest.json" in own:
+        told = {**(document(rung / "manifest.json") or {}), "concept": key}
+        write_atomic(draft / "manifest.json", json.dumps(told, indent=1, sort_keys=True) + "\n")
+    draft.rename(target)
+    facts = {**concept.facts, "options": {**concept.facts["options"], "steps": steps}}
+    return replace(concept, id=key, folder=home.relative(target), facts=facts)
 
 
 def weight(store: Store, home: Home, model: Model) -> int:

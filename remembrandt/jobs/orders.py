@@ -20,7 +20,7 @@ from remembrandt.family.family import Family
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
-from remembrandt.memory import identifiers, policies, retention
+from remembrandt.memory import identifiers, ladder, policies, retention
 from remembrandt.settings import Wrong, nearest
 from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Model
@@ -83,6 +83,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     versions = lineage.ancestry(store, held) if held else []
     used = store.used(held.id) if held else set()
     base = held.base if held and held.version else _base(family, wish.base or "pocket")
+    options = asdict(method)  # type: ignore[call-overload]
+    rungs = [] if "steps" in (wish.options or {}) else ladder.steps(options["steps"], category)
     about = {
         "model": model.name,
         "version": model.version,
@@ -94,7 +96,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "older": [known(c) for c in older],
         "number": model.version + 1,
         "method": method_name,
-        "options": asdict(method),  # type: ignore[call-overload]
+        "options": {**options, "steps": rungs[-1]} if rungs else options,
+        "rungs": rungs,
         "seed": wish.seed,
         "margin": wish.margin,
         "device": str(family.device),

@@ -93,6 +93,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     if not found["moved"] or request["scope"] != "private":  # which painted its class images, and will for others
         base = {**base, "folder": keep_base(files, request)}
     facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names")}
+    facts["options"] = {**request["options"], "steps": found["steps"]}  # a promotion teaches as many
     concept = Concept(
         about["id"],
         job.model or "",
@@ -143,6 +144,7 @@ def report(job: Job, found: Document) -> Document:
         "job": job.id,
         "warnings": request["warnings"],
         "retention": found["retention"],
+        "ladder": found.get("ladder"),
     }
 
 

@@ -41,7 +41,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         method = methods.method(request["method"], request["options"])
         family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
-        about = (request["prompts"], request["number"], request["seed"], request["memory"])
+        about = (request["prompts"], request["number"], request["seed"], request["memory"], request.get("rungs", []))
         matter = lesson.Matter(concept, *about)
         taught = lesson.teach(
             family,
@@ -62,9 +62,15 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         "steps": taught.steps,
         "seconds": round(taught.seconds + time.monotonic() - began, 2),
         "retention": kept,
+        "ladder": taught.ladder and {**_scores(taught.ladder), "picture": str(files.folder / "ladder.png")},
     }
     write_atomic(files.result, json.dumps(found))
     return found
+
+
+def _scores(ladder: Document) -> Document:
+    rungs = [{k: doc[k] for k in ("steps", "identity", "prompt")} for doc in ladder["rungs"]]
+    return {k: ladder[k] for k in ("chosen", "why", "measure")} | {"rungs": rungs}
 
 
 def generate(request: Document, files: Files, progress: Progress) -> Document:

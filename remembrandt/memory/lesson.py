@@ -27,7 +27,9 @@ from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family import load as families
 from remembrandt.family.family import Family
+from remembrandt.memory import ladder as ladders
 from remembrandt.memory import measuring, retention
+from remembrandt.memory.ladder import Ladder
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Event, Progress, silent, write_atomic
 from remembrandt.settings import Wrong
@@ -49,6 +51,7 @@ class Matter:
     number: int = 1  # of the lesson; says which older concepts it measures
     seed: int = 0
     memory: str = "gated"
+    rungs: Sequence[int] = ()  # of the ladder, in steps; the last is the whole lesson
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Taught:
     steps: int
     seconds: float
     retention: dict[str, Any]
+    ladder: dict[str, Any] | None = None
 
 
 def teach(
@@ -86,17 +90,26 @@ def teach(
     subject = measuring.Subject(matter.concept, matter.prompts[0], photos)
     bare = _once(folder / "base.json", lambda: _bare(family, library, subject, shared=not gated))
     found = _examples(family, matter, measuring.taught(photos), folder, beside)
+    manifest = _manifest(family, matter, method)
+    ladder = Ladder(family, subject, np.array(bare["losses"]), folder / ladders.NAME, manifest, methods.moved(method))
+    if matter.rungs:
+        ladder.rung(0, None)
     progress(Event("preparing", 1, 1))
 
     preview = _preview(family, matter, folder, progress)
     if not gated and not (folder / "checkpoints").is_dir():
         preview(0, None)  # a word that was there before: what it meant is on record
     every = {_interval(method): preview}
+    if matter.rungs:
+        every = dict.fromkeys(matter.rungs, _look(ladder, matter.rungs, folder, progress))
     lesson = Lesson(found, _words(family, matter, method) if gated else {}, matter.seed)
     learned = methods.learn(method, family, lesson, folder=folder, progress=progress, every=every)
 
     progress(Event("checking", 0, 1))
     shutil.rmtree(staging, ignore_errors=True)
+    climbed = ladder.finish(matter.rungs) if matter.rungs else None
+    if climbed:
+        learned = replace(learned, adapter=ladder.take(climbed["chosen"]), steps=climbed["chosen"])
     moved = not gated
     if moved:
         if learned.adapter is not None:  # taught as an adapter, kept in the weights that all concepts share
@@ -105,7 +118,9 @@ def teach(
         families.save(family, staging)
     else:
         assert learned.adapter is not None
-        adapters.save(learned.adapter, staging, _manifest(family, matter, method))
+        adapters.save(learned.adapter, staging, ladders.at(manifest, learned.steps))
+    if climbed:
+        ladder.keep(climbed, staging / ladders.NAME)
     new = replace(matter.concept, folder=staging)
     grown = replace(library, concepts=[*library.concepts, new])
     after = retention.hashes(family, grown, asked)
@@ -114,7 +129,7 @@ def teach(
     kept["concepts"] = {matter.concept.id: _known(family, known, subject, bare, folder / "samples")}
     progress(Event("checking", 1, 1))
     seconds = time.monotonic() - began
-    return Taught(staging, moved, learned.steps, round(seconds, 2), kept)
+    return Taught(staging, moved, learned.steps, round(seconds, 2), kept, climbed)
 
 
 def _bare(family: Family, library: Library, subject: measuring.Subject, *, shared: bool) -> dict[str, Any]:
@@ -188,6 +203,23 @@ def _preview(
             progress(Event("preview", step, step, preview=path))
 
     return preview
+
+
+def _look(
+    ladder: Ladder, rungs: Sequence[int], folder: Path, progress: Progress
+) -> Callable[[int, Adapter | None], None]:
+    """A rung of the ladder, whose first picture is a preview too."""
+
+    def look(step: int, adapter: Adapter | None) -> None:
+        if step in rungs:
+            place = folder / "previews" / f"{step:06d}.png"
+            painted = ladder.rung(step, adapter) / "0.png"
+            if painted.is_file() and not place.is_file():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(painted, place)
+                progress(Event("preview", step, step, preview=place))
+
+    return look
 
 
 def _manifest(family: Family, matter: Matter, method: Method) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -50,6 +50,24 @@ def without(store: Store, model: Model, concept: Concept, alive: Alive) -> Versi
         made = Version(held.id, _next(connection, held.id), "", ids, None, why, now.number, time.time())
         connection.execute(insert(schema.versions), asdict(made))
         _point(connection, held, made.number)
+    return made
+
+
+def exchange(
+    store: Store, model: Model, old: Concept, new: Concept, weights: str | None, retention: dict, alive: Alive
+) -> Version:
+    """`model`'s next version holds `new`, another outcome of the lesson on `old`, in its place."""
+    with writing(store.engine) as connection:
+        held = _held(connection, model, alive)
+        now = _version(connection, held.id, held.version)
+        if now is None or held.version != model.version:
+            raise Wrong(f"{held.name} has changed meanwhile: try again")
+        number, when = _next(connection, held.id), time.time()
+        ids = [new.id if key == old.id else key for key in now.concepts]
+        made = Version(held.id, number, new.job, ids, weights, retention, now.number, when)
+        connection.execute(insert(schema.versions), asdict(made))
+        connection.execute(insert(schema.concepts), asdict(replace(new, lesson=number, created=when)))
+        _point(connection, held, number)
     return made
 
 

@@ -105,7 +105,14 @@ def fit(
             _save(folder, step, parameters, average, optimizer, plan)
             saved = step
 
+    def due() -> None:
+        for n, call in (every or {}).items():
+            if step % n == 0:
+                call(step)
+
     try:
+        if first:
+            due()  # what was interrupted there; the hooks see to it that nothing is done twice
         while step < plan.steps:
             if plan.minutes is not None and time.monotonic() - began > plan.minutes * 60:
                 break
@@ -129,9 +136,7 @@ def fit(
                 decay = min(plan.ema, (step + 1) / (step + 10))
                 torch._foreach_lerp_(list(average.values()), [p.detach() for p in parameters.values()], 1 - decay)
             step += 1
-            for n, call in (every or {}).items():
-                if step % n == 0:
-                    call(step)
+            due()
             if plan.checkpoint_every and step % plan.checkpoint_every == 0:
                 keep()
             progress(Event(stage, step, plan.steps, loss=losses[-1]))

@@ -59,6 +59,13 @@ def method(name: str, values: Mapping[str, Any], family: Family | None = None) -
     return options.build(METHODS[name], {**(LARGE[name] if large else {}), **values})
 
 
+def moved(method: Method) -> tuple[str, ...]:
+    """The networks of the family that a lesson itself moves; none where it teaches an adapter."""
+    if method.added:
+        return ()
+    return ("unet", "text_encoder") if getattr(method, "text_rate", 0) else ("unet",)
+
+
 def describe() -> list[dict]:
     """`{name, about, memories, options}` of every method."""
     return [
