@@ -25,7 +25,7 @@ from remembrandt.settings import Wrong, nearest
 from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store, new_id
-from remembrandt.training import methods, photos
+from remembrandt.training import cost, methods, photos
 
 SCOPES = ("private", "private_meta", "meta")
 MEMORIES = ("gated", "replay", "consolidated")
@@ -84,6 +84,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     used = store.used(held.id) if held else set()
     base = held.base if held and held.version else _base(family, wish.base or "pocket")
     options = asdict(method)  # type: ignore[call-overload]
+    priced = cost.count(family, method, methods.moved(method))
+    options = cost.fitted(options, priced, wish.options or {}, 1 if method.added else 2)
     rungs = [] if "steps" in (wish.options or {}) else ladder.steps(options["steps"], category)
     about = {
         "model": model.name,

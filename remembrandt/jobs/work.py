@@ -25,9 +25,9 @@ from remembrandt.jobs import painters, replay
 from remembrandt.jobs.files import Files, Home
 from remembrandt.memory import lesson
 from remembrandt.memory.library import Concept, Library
-from remembrandt.report import Progress, write_atomic
+from remembrandt.report import Event, Progress, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training import methods
+from remembrandt.training import cost, methods
 
 Document = dict[str, Any]
 
@@ -42,7 +42,10 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
         about = (request["prompts"], request["number"], request["seed"], request["memory"], request.get("rungs", []))
-        matter = lesson.Matter(concept, *about)
+        matter, options = lesson.Matter(concept, *about), request["options"]
+        seconds = cost.pace(family, options)
+        said = cost.line(family, options, cost.count(family, method, methods.moved(method)), seconds)
+        progress(Event("preparing", 0, 1, message=said))
         taught = lesson.teach(
             family,
             library(request, files.home),
@@ -51,7 +54,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
             photos,
             files.folder,
             beside=lambda: replay.priors(family, request, files, progress) if "replay" in request else [],
-            progress=progress,
+            progress=cost.corrected(progress, seconds),
         )
         began, kept = time.monotonic(), taught.retention
         if "replay" in request and request["older"]:
