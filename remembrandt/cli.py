@@ -265,6 +265,9 @@ def finetune(
     num_class_images: Annotated[int | None, Option(help="How many class images.")] = None,
     policy: Policy = None,
     margin: Annotated[float, Option(help="What an older concept may lose; a lesson that costs more is refused.")] = 0.1,
+    captioner: Annotated[
+        str | None, Option(help="Captions photos that have none: a folder, a cached hub id, or own.")
+    ] = None,
     seed: Annotated[int, Option(help="Of everything random in the lesson.")] = 0,
     set_: Annotated[
         list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")
@@ -289,6 +292,7 @@ def finetune(
         num_class_images=num_class_images,
         policy=policy,
         margin=margin,
+        captioner=captioner,
         seed=seed,
         options=_pairs(set_, "--set"),
         progress=tell,

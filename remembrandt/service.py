@@ -92,6 +92,7 @@ class Service:
         num_class_images: int | None = None,
         policy: str | None = None,
         margin: float = 0.1,
+        captioner: str | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
         progress: Progress = silent,
@@ -128,6 +129,7 @@ class Service:
                 {**(options or {}), **values},
                 policy,
                 margin,
+                captioner,
             )
             order = orders.lesson(wish, self._store(), self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)

@@ -17,7 +17,7 @@ import torch
 from remembrandt.conditions import text
 from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
-from remembrandt.jobs import replay
+from remembrandt.jobs import captioning, replay
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
 from remembrandt.memory import identifiers, ladder, policies, retention
@@ -53,6 +53,8 @@ class Wish:
     options: Mapping[str, Any] | None = None
     policy: str | None = None
     margin: float = retention.MARGIN
+    captioner: str | None = None
+    captions: Sequence[str | None] | None = None  # of each photo, instead of the texts beside them
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     family = text_to_image(load(_source(held, wish, store, home)))
     method = methods.method(method_name, wish.options or {}, family)
     prepared = photos.prepare(wish.images, family.record.size)
+    given, squares = wish.captions or prepared.captions, prepared.squares
+    captions = captioning.captions(given, wish.captioner, squares, category, family)
     beside = _class_squares(wish, model.memory, method_name, family)
     older = store.concepts(held) if held else []
     version = store.version(held.id, held.version) if held else None
@@ -110,7 +114,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     }
     if model.memory == "replay":
         about["replay"] = replay.plan(wish.policy, category, older, versions, about["options"], about["number"])
-    compose = _composer(wish, category, family, older, about)
+    compose = _composer(wish, category, family, older, about, captions)
     compose(used)
     row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)
     return Order(row, list(prepared.squares), beside, compose)
@@ -126,7 +130,7 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
     target, facts, word = store.model(to), concept.facts, concept.identifier
     new = target is None or not target.version
     taken = not new and word in store.used(target.id)  # type: ignore[union-attr]
-    prompt = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", facts["prompts"][0])
+    free = lambda said: re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", said)  # noqa: E731
     return Wish(
         photos,
         concept.category,
@@ -137,10 +141,11 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         memory=held.memory if new and held.scope != "private" else None,
         method=concept.method,
         identifier=None if taken else word,
-        instance_prompt=prompt,
+        instance_prompt=free(facts["prompts"][0]),
         class_prompt=facts["class_prompt"] if held.memory == "replay" else None,
         seed=facts["seed"],
         options=facts["options"],
+        captions=[free(said) for said in facts.get("captions") or []] or None,
     )
 
 
@@ -248,7 +253,12 @@ def _class_squares(wish: Wish, memory: str, method: str, family: Family) -> list
 
 
 def _composer(
-    wish: Wish, category: str, family: Family, older: Sequence[Concept], about: Document
+    wish: Wish,
+    category: str,
+    family: Family,
+    older: Sequence[Concept],
+    about: Document,
+    captions: Sequence[str | None],
 ) -> Callable[[set[str]], tuple[str, Document]]:
     tokenizer, key = family.tokenizer, new_id()
     names = {c.name for c in older if c.name}
@@ -269,6 +279,9 @@ def _composer(
         }
         if text.named(prompts["class_prompt"], {word}):
             raise Wrong(f"the class prompt must not name the identifier {word!r}")
+        if any(captions):
+            told = [captioning.prompt(c, word, category, about["method"]) or prompts["prompts"][0] for c in captions]
+            prompts["captions"] = told
         if "replay" in about:
             prompts["replay"] = replay.prompted(about["replay"], category, prompts["class_prompt"])
         return word, {**about, **prompts, "concept": concept}

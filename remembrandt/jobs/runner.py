@@ -92,7 +92,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     places.move(files.folder / "staging", folder)
     if not found["moved"] or request["scope"] != "private":  # which painted its class images, and will for others
         base = {**base, "folder": keep_base(files, request)}
-    facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names")}
+    facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names", "captions")}
     facts["options"] = {**request["options"], "steps": found["steps"]}  # a promotion teaches as many
     concept = Concept(
         about["id"],

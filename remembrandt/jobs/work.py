@@ -41,8 +41,8 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         method = methods.method(request["method"], request["options"])
         family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
-        about = (request["prompts"], request["number"], request["seed"], request["memory"], request.get("rungs", []))
-        matter, options = lesson.Matter(concept, *about), request["options"]
+        about = {k: request[k] for k in ("prompts", "number", "seed", "memory", "rungs", "captions") if k in request}
+        matter, options = lesson.Matter(concept, **about), request["options"]
         seconds = cost.pace(family, options)
         said = cost.line(family, options, cost.count(family, method, methods.moved(method)), seconds)
         progress(Event("preparing", 0, 1, message=said))

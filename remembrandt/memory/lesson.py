@@ -52,6 +52,7 @@ class Matter:
     seed: int = 0
     memory: str = "gated"
     rungs: Sequence[int] = ()  # of the ladder, in steps; the last is the whole lesson
+    captions: Sequence[str] | None = None  # of each photo, instead of the prompts
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,10 @@ def _examples(
     """What the loop reads, encoded once: at another batch shape the last bits would differ."""
     path = folder / "examples.safetensors"
     if not path.is_file():
-        examples.save([*examples.encode(family, photos, matter.prompts), *beside()], path)
+        told = [[c] for c in matter.captions or ()] or [matter.prompts] * len(photos)
+        pairs, share = zip(photos, told, strict=False), 1 / len(photos)  # a photo that is held out has a caption, too
+        taught = [e for photo, said in pairs for e in examples.encode(family, [photo], said, weight=share)]
+        examples.save([*taught, *beside()], path)
     return examples.load(path)
 
 

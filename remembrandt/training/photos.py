@@ -21,6 +21,7 @@ from remembrandt.training.photo import Photo
 
 Images = str | os.PathLike | Sequence[str | os.PathLike]
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+CAPTION = ".txt"
 TOLD = 8  # faults in the one line of an error; `prepare` prints and draws them all
 FRAME = (214, 84, 40)
 
@@ -32,6 +33,7 @@ class Prepared:
     photos: list[Photo]
     faults: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    captions: list[str | None] = field(default_factory=list)  # of each photo, where a `.txt` lies beside it
 
     @property
     def squares(self) -> list[np.ndarray]:
@@ -66,13 +68,14 @@ def inspect(images: Images, size: int) -> Prepared:
     """
     if not 64 <= size <= 2048 or size % 8:
         raise Wrong(f"the size must be a multiple of 8 from 64 to 2048 pixels, not {size}")
-    found, faults = [], []
+    found, faults, captions = [], [], []
     for path, name in _files(images):
         try:
             found.append(photo.prepare(path, size, name))
+            captions.append(_caption(path))
         except Wrong as fault:
             faults.append(f"{name} {fault}")
-    return Prepared(found, faults, photo_hints.hints(found, size) if found else [])
+    return Prepared(found, faults, photo_hints.hints(found, size) if found else [], captions[: len(found)])
 
 
 def write(prepared: Prepared, folder: Path) -> dict:
@@ -117,10 +120,24 @@ def _files(images: Images) -> list[tuple[Path, str]]:
         inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     except OSError as fault:
         raise Wrong(f"the photos in {folder} cannot be read: {fault.strerror}") from None
-    names = sorted(path.as_posix() for path in inside if not _litter(path))
+    pictures = {path.with_suffix("") for path in inside if path.suffix.lower() != CAPTION and not _litter(path)}
+    told = {path for path in inside if path.suffix.lower() == CAPTION and path.with_suffix("") in pictures}
+    names = sorted(path.as_posix() for path in inside if not _litter(path) and path not in told)
     if not names:
         raise Wrong(f"there are no photos in {folder}: put 4 to 20 of one thing into it")
     return [(folder / name, name) for name in names]
+
+
+def _caption(path: Path) -> str | None:
+    """What the text beside a photo says; `Wrong`, as of the photo, if it cannot be read."""
+    place = path.with_suffix(CAPTION)
+    if not place.is_file():
+        return None
+    try:
+        said = " ".join(place.read_text(encoding="utf-8-sig").split())
+    except (OSError, UnicodeDecodeError):
+        raise Wrong("has a caption beside it that is no readable text") from None
+    return said or None
 
 
 def _litter(path: Path) -> bool:

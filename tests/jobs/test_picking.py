@@ -26,6 +26,7 @@ def climbed(tiny_folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("climbed")
     shots = photos(place / "dog")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "STEPS", 2)
         patch.setattr(ladder, "steps", lambda usual, category: [2, 3, 4])
         lesson = on(place / "home").finetune(shots, "dog", identifier="brc", base=str(tiny_folder), options=SHORT)
         moved = on(place / "home").finetune(

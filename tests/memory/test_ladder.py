@@ -18,6 +18,11 @@ from remembrandt.training import methods
 from tests.memory.test_lesson import BRC, SHORT, Killed, photos
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(ladder, "STEPS", 2)  # of the sampler: pictures that nobody looks at
+
+
 def rungs(identity, prompt):
     return [Rung(100 * (k + 2), i, p) for k, (i, p) in enumerate(zip(identity, prompt, strict=True))]
 

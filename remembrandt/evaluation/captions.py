@@ -1,0 +1,72 @@
+"""Captions for photos that have none: by any image-to-text model of transformers, or by the family's own readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from remembrandt.evaluation import judges
+from remembrandt.family.family import Family
+from remembrandt.settings import Wrong
+
+OWN = "own"
+LONGEST = 40  # tokens of a caption
+Captioner = Callable[[Sequence[np.ndarray], str], list[str]]
+
+
+def captioner(which: str, family: Family) -> Captioner:
+    """`own`, a folder or a cached hub id, as pictures (uint8 (s, s, 3)) and their category to a caption each.
+
+    `Wrong` if there is none such.
+    """
+    if which != OWN:
+        return _transformers(which)
+    place = family.folder / "judges" / "readers" if family.folder else None
+    if place is None or not (place / "config.json").is_file():
+        raise Wrong(f"{family.name} has no readers of its own: give --captioner a folder or a cached hub id")
+    readers = _readers(judges.load, place)
+    return lambda pictures, category: [_read(readers, picture, category) for picture in pictures]
+
+
+def _readers(load, place) -> judges.Readers:
+    try:
+        found = load(place)
+    except (RuntimeError, KeyError, ValueError, TypeError) as fault:  # weights of another version
+        raise Wrong(f"{place} holds no readers of this version: {str(fault).splitlines()[0]}") from None
+    assert isinstance(found, judges.Readers)
+    return found
+
+
+def _read(readers: judges.Readers, picture: np.ndarray, category: str) -> str:
+    """ "a small red dog, beach, photo": what is read of the category, then of the whole picture."""
+    known = category in readers.config["categories"]
+    reading = judges.read(readers, picture[None], [[category]] if known else None)[0]
+    name, seen = next(iter(reading.things.items()))
+    said = [value for key, value in seen.items() if key != "present"] if known else []
+    return ", ".join([" ".join(["a", *said, category if not known else name]), *reading.whole.values()])
+
+
+def _transformers(which: str) -> Captioner:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(which, local_files_only=True)
+        model = AutoModelForImageTextToText.from_pretrained(which, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, KeyError, ImportError) as fault:
+        said = str(fault).strip().splitlines() or [type(fault).__name__]
+        raise Wrong(f"{which!r} is no image-to-text model in a folder or in the hub's cache: {said[0]}") from None
+    model.eval()
+
+    @torch.inference_mode()
+    def told(pictures: Sequence[np.ndarray], category: str) -> list[str]:
+        found = []
+        for picture in pictures:
+            given = processor(images=Image.fromarray(picture), return_tensors="pt")
+            tokens = model.generate(**given, max_new_tokens=LONGEST, do_sample=False)
+            found.append(" ".join(processor.batch_decode(tokens, skip_special_tokens=True)[0].split()))
+        return found
+
+    return told

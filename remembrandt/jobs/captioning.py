@@ -1,0 +1,36 @@
+"""What each photo of a lesson is trained under: its caption, and in it the identifier."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from remembrandt.conditions import text
+from remembrandt.evaluation.captions import captioner
+from remembrandt.family.family import Family
+
+
+def captions(
+    given: Sequence[str | None], which: str | None, squares: Sequence[np.ndarray], category: str, family: Family
+) -> list[str | None]:
+    """Of each photo what is `given`, else what the captioner `which` says of its square, if there is one."""
+    found = list(given)
+    if which is not None:
+        tell, bare = captioner(which, family), [k for k, caption in enumerate(found) if caption is None]
+        for k, said in zip(bare, tell([squares[k] for k in bare], category), strict=True):
+            found[k] = said
+    return found
+
+
+def prompt(caption: str | None, word: str, category: str, method: str) -> str | None:
+    """A photo's prompt: its caption, in which the identifier stands before the category; `text-to-image`'s as it is."""
+    if caption is None:
+        return None
+    caption = caption.replace("{identifier}", word)
+    if method == "text-to-image" or text.named(caption, {word}):
+        return caption
+    pattern = rf"(?<!\w){re.escape(category)}(?!\w)"
+    placed = re.sub(pattern, f"{word} {category}", caption, count=1, flags=re.IGNORECASE)
+    return placed if placed != caption else f"a {word} {category}, {caption}"
