@@ -92,7 +92,7 @@ def test_a_killed_climb_leaves_the_same(tiny, tmp_path, step):
             assert file.read_bytes() == (again.folder / file.relative_to(whole.folder)).read_bytes()
 
 
-def test_a_rung_interrupted_half_way_is_made_again(tiny, tmp_path, monkeypatch):
+def test_a_rung_interrupted_half_way_is_made_again(tiny, tmp_path):
     whole = taught(tiny, tmp_path / "whole")
     scored = ladder.Ladder._scored
 
@@ -101,10 +101,9 @@ def test_a_rung_interrupted_half_way_is_made_again(tiny, tmp_path, monkeypatch):
             raise Killed
         return scored(self, step, adapter)
 
-    monkeypatch.setattr(ladder.Ladder, "_scored", kill)
-    with pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ladder.Ladder, "_scored", kill)
         taught(tiny, tmp_path / "again")
-    monkeypatch.undo()
     assert taught(tiny, tmp_path / "again").ladder == whole.ladder
 
 
