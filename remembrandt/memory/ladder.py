@@ -134,6 +134,7 @@ class Ladder:
         Adapters all; of moved networks the nearest to the chosen rung first, within `ROOM` bytes.
         """
         room, kept = ROOM, []
+        folder.mkdir()
         for doc in sorted(found["rungs"], key=lambda doc: abs(doc["steps"] - found["chosen"])):
             place = self._place(doc["steps"])
             room -= sum(p.stat().st_size for name in self.moved for p in (place / name).iterdir())
