@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def _transformers(which: str) -> Captioner:
 
     try:
         processor = AutoProcessor.from_pretrained(which, local_files_only=True)
-        model = AutoModelForImageTextToText.from_pretrained(which, local_files_only=True, use_safetensors=True)
+        model: Any = AutoModelForImageTextToText.from_pretrained(which, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, KeyError, ImportError) as fault:
         said = str(fault).strip().splitlines() or [type(fault).__name__]
         raise Wrong(f"{which!r} is no image-to-text model in a folder or in the hub's cache: {said[0]}") from None
