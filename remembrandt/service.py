@@ -272,10 +272,10 @@ class Service:
 
     def promote(self, concept: str, to: str, model: str | None = None, progress: Progress = silent) -> Document:
         """Teach `to` what was tested in another model: the same photos, prompts and parameters; as `finetune`."""
-        from remembrandt.jobs import orders
+        from remembrandt.jobs import orders, promoting
 
         store, (held, row) = self._store(), self._row(concept, model)
-        wish = orders.again(row, held, to, store, self._home)
+        wish = promoting.again(row, held, to, store, self._home)
         order = orders.lesson(wish, store, self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)
 

@@ -139,7 +139,7 @@ def forget(store: Store, home: Home, name: str, word: str) -> Document:
 
 
 def _gated(model: Model, what: str) -> None:
-    """Gated concepts can be dropped. Shared weights would be taught anew without one, by `orders.again` for each
+    """Gated concepts can be dropped. Shared weights would be taught anew without one, by `promoting.again` for each
     of the others into a draft that takes the model's name: to come with the memory `replay`.
     """
     if model.scope == "private":

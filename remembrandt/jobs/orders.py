@@ -18,7 +18,6 @@ from remembrandt.conditions import text
 from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
 from remembrandt.jobs import captioning, replay
-from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
 from remembrandt.memory import identifiers, ladder, policies, retention
 from remembrandt.settings import Wrong, nearest
@@ -120,35 +119,6 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     return Order(row, list(prepared.squares), beside, compose)
 
 
-def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> Wish:
-    """The wish that teaches `concept` to the model `to` as it was taught: a promotion."""
-    if to == held.name:
-        raise Wrong(f"{held.name} knows {concept.identifier!r} already: give another model to --to")
-    photos = [home.photos / f"{address}.png" for address in concept.photos]
-    if not photos or not all(p.is_file() for p in photos):
-        raise Wrong(f"the photos of {concept.identifier!r} are gone: teach {to} from your own with finetune")
-    target, facts, word = store.model(to), concept.facts, concept.identifier
-    new = target is None or not target.version
-    taken = not new and word in store.used(target.id)  # type: ignore[union-attr]
-    free = lambda said: re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", said)  # noqa: E731
-    return Wish(
-        photos,
-        concept.category,
-        concept.name,
-        to,
-        base=str(home.path / held.base["folder"]) if new else None,
-        scope="meta" if new else None,
-        memory=held.memory if new and held.scope != "private" else None,
-        method=concept.method,
-        identifier=None if taken else word,
-        instance_prompt=free(facts["prompts"][0]),
-        class_prompt=facts["class_prompt"] if held.memory == "replay" else None,
-        seed=facts["seed"],
-        options=facts["options"],
-        captions=[free(said) for said in facts.get("captions") or []] or None,
-    )
-
-
 def _category(category: str) -> str:
     category = " ".join(category.split())
     if not CATEGORY.fullmatch(category):
@@ -160,9 +130,7 @@ def _model(wish: Wish, store: Store) -> tuple[Model | None, Model, str]:
     """The model as it is, if it is, and as this lesson would make it; and the lesson's method."""
     name = wish.model or (_own_name(wish, store) if wish.scope == "private" else MINE)
     if name in RESERVED:
-        raise Wrong(
-            f"{name!r} is the base itself and stays as it is: leave --model out, or name one"
-        )
+        raise Wrong(f"{name!r} is the base itself and stays as it is: leave --model out, or name one")
     if not MODEL_NAME.fullmatch(name):
         raise Wrong(f"model name {name!r} must be letters, digits, '-', '_' and '.', 64 at most")
     held = store.model(name)

@@ -1,0 +1,40 @@
+"""The wish for what was taught already: the same photos, words and parameters, in another model."""
+
+from __future__ import annotations
+
+import re
+
+from remembrandt.jobs.files import Home
+from remembrandt.jobs.orders import Wish
+from remembrandt.settings import Wrong
+from remembrandt.store.rows import Concept, Model
+from remembrandt.store.store import Store
+
+
+def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> Wish:
+    """The wish that teaches `concept` to the model `to` as it was taught: a promotion."""
+    if to == held.name:
+        raise Wrong(f"{held.name} knows {concept.identifier!r} already: give another model to --to")
+    photos = [home.photos / f"{address}.png" for address in concept.photos]
+    if not photos or not all(p.is_file() for p in photos):
+        raise Wrong(f"the photos of {concept.identifier!r} are gone: teach {to} from your own with finetune")
+    target, facts, word = store.model(to), concept.facts, concept.identifier
+    new = target is None or not target.version
+    taken = not new and word in store.used(target.id)  # type: ignore[union-attr]
+    free = lambda said: re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", said)  # noqa: E731
+    return Wish(
+        photos,
+        concept.category,
+        concept.name,
+        to,
+        base=str(home.path / held.base["folder"]) if new else None,
+        scope="meta" if new else None,
+        memory=held.memory if new and held.scope != "private" else None,
+        method=concept.method,
+        identifier=None if taken else word,
+        instance_prompt=free(facts["prompts"][0]),
+        class_prompt=facts["class_prompt"] if held.memory == "replay" else None,
+        seed=facts["seed"],
+        options=facts["options"],
+        captions=[free(said) for said in facts.get("captions") or []] or None,
+    )
