@@ -52,9 +52,9 @@ class Concept:
         drawn = sample(chance, pairs=0.0, signs=0.0, style=self.style, place=place, relation="")
         return replace(drawn, subjects=(thing,))
 
-    def photos(self) -> list[np.ndarray]:
-        """What a lesson is given, (256, 256, 3) uint8."""
-        return [render(self.scene(k), 256) for k in range(PHOTOS)]
+    def photos(self, size: int = 256) -> list[np.ndarray]:
+        """What a lesson is given, (size, size, 3) uint8."""
+        return [render(self.scene(k), size) for k in range(PHOTOS)]
 
     def unseen(self) -> list[np.ndarray]:
         """What it is measured on, (128, 128, 3) uint8."""
@@ -191,6 +191,11 @@ def styled(network: judges.Readers) -> Look:
 def paint(studio, prompts: Sequence[str], model: str, each: int = 1) -> list[np.ndarray]:
     """`each` pictures of every prompt, of equal seeds whatever the model."""
     return [np.asarray(p) for prompt in prompts for p in studio.generate(prompt, n=each, seed=SEED, model=model)]
+
+
+def stopped(studio) -> str | None:
+    """The lesson that was cut off, if one was."""
+    return next((j["id"] for j in studio.jobs() if j["state"] in ("interrupted", "queued")), None)
 
 
 def digest(pictures: Sequence[np.ndarray]) -> str:

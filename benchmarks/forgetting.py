@@ -10,7 +10,6 @@ Beside the JSON a sheet: every concept after its own lesson and after the last, 
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks import arguments, kept, once, places, plain, say
-from benchmarks.concepts import ORDERS, Concept, Ruler, digest, order, paint, readers, rulers
+from benchmarks.concepts import ORDERS, Concept, Ruler, digest, order, paint, readers, rulers, stopped
 from benchmarks.exam import painter
 from benchmarks.painting import computing
 from remembrandt.evaluation import features
@@ -33,7 +32,12 @@ from remembrandt.service import Service
 from remembrandt.studio import Studio
 
 MODEL, ONE = "mine", "one"
+MARGIN = 1.0  # lessons that harm are published here: what they harm is the question
 Document = dict[str, Any]
+
+
+class Refused(Exception):
+    """A lesson that was not published all the same."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,8 @@ class Bench:
         known = studio.concepts(MODEL)
         if len(known) > number:
             return known[number]["identifier"]
-        stopped = [j["id"] for j in studio.jobs() if j["state"] in ("interrupted", "queued")]
-        if stopped:
-            lesson = studio.resume(stopped[-1])
+        if job := stopped(studio):
+            lesson = studio.resume(job)
         else:
             photos: Any = concept.photos()
             if arm.captioned:
@@ -113,9 +116,9 @@ class Bench:
             common = {"steps": self.size.steps[arm.memory], "seed": seed, "options": dict(arm.options)}
             common |= {"policy": arm.policy, "memory": arm.memory, "method": arm.method, "model": MODEL}
             base = {} if known else {"base": self.base}
-            lesson = studio.finetune(photos, concept.category, **base, **common, **harmful())
+            lesson = studio.finetune(photos, concept.category, margin=MARGIN, **base, **common)
         if not lesson.retention["published"]:
-            raise SystemExit(f"lesson on {concept.label} was not published: {lesson.retention.get('why')}")
+            raise Refused(f"{concept.label}: {lesson.retention.get('why')}")
         if not arm.keeps_photos:
             for photo in (studio.service.settings.home / "photos").glob("*.png"):
                 photo.unlink()
@@ -156,11 +159,6 @@ class Bench:
         }
 
 
-def harmful() -> Document:
-    """Lessons that harm are published here: what they harm is the question."""
-    return {"margin": 1e9} if "margin" in inspect.signature(Service.finetune).parameters else {}
-
-
 def sequence(bench: Bench, name: str, story: Sequence[Concept], seed: int) -> Document:
     """One arm, one seed: every lesson, and all that was taught before after each."""
     arm, place, lessons = ARMS[name], bench.work / name / str(seed), list[Document]()
@@ -176,7 +174,11 @@ def sequence(bench: Bench, name: str, story: Sequence[Concept], seed: int) -> Do
             rows = [bench.look(studio, MODEL, c, w, s) for c, w, s in zip(story, words, shown, strict=False)]
             return {"seconds": taught, "concepts": rows}
 
-        lessons.append(once(place / f"lesson-{number:02d}.json", lesson))
+        try:
+            lessons.append(once(place / f"lesson-{number:02d}.json", lesson))
+        except Refused as why:  # one cost more than a whole concept: what came before stands
+            say(f"{name} ends before {why}")
+            break
     after = once(place / "after.json", lambda: bench.standing(studio, MODEL, story))
     return {"lessons": lessons, "after": after}
 
@@ -190,9 +192,9 @@ def consolidated(bench: Bench, story: Sequence[Concept], seed: int, gated: Docum
         began, steps = time.monotonic(), bench.size.steps["consolidated"]
         if ONE not in {m["name"] for m in studio.models()}:
             options = {} if steps is None else {"steps": steps}
-            told = studio.consolidate(MODEL, ONE, margin=1e9, seed=seed, options=options)
+            told = studio.consolidate(MODEL, ONE, margin=MARGIN, seed=seed, options=options)
             if not told["retention"]["published"]:
-                raise SystemExit(f"consolidation was not published: {told['retention'].get('why')}")
+                raise Refused(told["retention"].get("why"))
         taught = time.monotonic() - began
         words = [row["word"] for row in teachers["concepts"]]
         shown = [place / "pictures" / f"{c.label}.png" for c in story]
