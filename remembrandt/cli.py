@@ -169,6 +169,27 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(wide), int(high)
 
 
+def _expand(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    sides = [side.strip() for side in text.split(",")]
+    if len(sides) != 4 or not all(side.isdecimal() for side in sides):
+        raise Wrong(f"--expand takes LEFT,TOP,RIGHT,BOTTOM in pixels, for example 64,0,64,0, not {text!r}")
+    return tuple(map(int, sides))
+
+
+def _grid(given: list[str] | None) -> dict[str, list[Any]]:
+    def read(option: str, word: str) -> Any:
+        kinds: dict[str, Callable[[str], Any]] = {"steps": int, "seed": int, "guidance": float, "strength": float}
+        try:
+            return _size(word) if option == "size" else kinds.get(option, str)(word)
+        except ValueError:
+            raise Wrong(f"--grid {option}= takes numbers, not {word!r}") from None
+
+    pairs = _pairs(given, "--grid").items()
+    return {option: [read(option, word.strip()) for word in text.split(",")] for option, text in pairs}
+
+
 def _table(*columns: str, empty: str) -> Callable[[list[Document]], Any]:
     def show(rows: list[Document]) -> Any:
         from remembrandt.display import table
@@ -220,7 +241,7 @@ def _hints(hints: list[str]) -> None:
 
 
 def _paths(found: Document) -> str:
-    return "\n".join(image["path"] for image in found["images"])
+    return found.get("sheet") or "\n".join(image["path"] for image in found["images"])
 
 
 @command(app, "demo", _facts, computes=True)
@@ -319,10 +340,17 @@ def generate(
     strength_of: Annotated[
         list[str] | None, Option(help="ID=W: how strongly a concept acts; 1 as taught.")
     ] = None,
+    image: Annotated[Path | None, Option(help="A picture to paint over.")] = None,
+    strength: Annotated[float | None, Option(help="How much of it: 0 to 1.")] = None,
+    mask: Annotated[Path | None, Option(help="White where the picture is painted anew; the rest stays.")] = None,
+    expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue the picture by.")] = None,
+    grid: Annotated[
+        list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
+    ] = None,
     format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
     out: Out = None,
 ):
-    """Paint a prompt, with everything the model was taught."""
+    """Paint a prompt, or a picture over, with everything the model was taught."""
     strengths = _pairs(strength_of, "--strength-of")
     return service.generate(
         prompt,
@@ -335,6 +363,11 @@ def generate(
         seed=seed,
         size=_size(size),
         strength_of={k: _number(w, "--strength-of") for k, w in strengths.items()},
+        image=image,
+        strength=strength,
+        mask=mask,
+        expand=_expand(expand),
+        grid=_grid(grid),
         format=format,
         out=out,
         progress=tell,

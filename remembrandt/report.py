@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the command line needs the events and must not pay for the pictures
     import numpy as np
@@ -162,6 +162,15 @@ def plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], title: str
         pen.line((margin + wide + 20, y + line // 2, margin + wide + 40, y + line // 2), fill=colour, width=4)
         pen.text((margin + wide + 48, y), name, font=text, fill=INK)
     return made
+
+
+def grid(axes: Mapping[str, Sequence[Any]], pictures: Sequence[Picture], title: str = "") -> Image.Image:
+    """Pictures over the values of one or two options, the last option's side by side."""
+    *first, (across, columns) = axes.items()
+    down = [f"{name} {value}" for name, values in first for value in values] or [""]
+    rows = [pictures[k * len(columns) : (k + 1) * len(columns)] for k in range(len(down))]
+    captions = [[f"{across} {value}" for value in columns]] * len(down)
+    return sheet(list(zip(down, rows, strict=True)), title, captions=captions)
 
 
 def pie(parts: Sequence[tuple[str, float]], title: str = "", *, size: int = 360) -> Image.Image:

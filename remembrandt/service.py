@@ -6,6 +6,7 @@ behind. torch is imported by the use cases that compute, never by those that lis
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from remembrandt import report
 from remembrandt.jobs import keeping, painters, telling
 from remembrandt.jobs.files import Files, Home
-from remembrandt.jobs.given import paths
+from remembrandt.jobs.given import paths, pictures
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
 from remembrandt.jobs.process import alive
 from remembrandt.jobs.runner import Runner
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 FAMILY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 FORMATS = ("png", "jpg", "webp")
+GRIDS = ("prompt", "negative", "sampler", "steps", "guidance", "seed", "size", "strength")
 Document = dict[str, Any]
 
 
@@ -139,16 +141,22 @@ class Service:
     def generate(
         self, prompt: str, *, out: str | Path | None = None, format: str = "png", **asked
     ) -> Document:
-        """Paint and save: `{images: [{path, seed, model, version, prompt, ...}]}`."""
+        """Paint and save: `{images: [{path, seed, model, version, prompt, ...}]}`, and the `sheet` of a grid."""
         if format not in FORMATS:
             hint = nearest(format, FORMATS)
             raise Wrong(f"there is no format {format!r}.{hint} Formats: {', '.join(FORMATS)}")
         place = Path(out).expanduser().absolute() if out else self._home.pictures
         _writable(place)
-        pictures = self.paint(prompt, **asked)
+        painted = self.paint(prompt, **asked)
         from remembrandt.jobs import work
 
-        return {"images": [work.keep(p, place, format) for p in pictures]}
+        images = [work.keep(p, place, format) for p in painted]
+        if not asked.get("grid"):
+            return {"images": images}
+        mark = Path(images[0]["path"]).stem.rsplit("-", 1)[1]
+        drawn = report.grid(asked["grid"], [p.pixels for p in painted], prompt)
+        drawn.save(place / f"grid-{mark}.png")
+        return {"images": images, "sheet": str(place / f"grid-{mark}.png")}
 
     def paint(
         self,
@@ -163,9 +171,20 @@ class Service:
         seed: int | None = None,
         size: tuple[int, int] | None = None,
         strength_of: Mapping[str, float] | None = None,
+        image=None,
+        mask=None,
+        expand: tuple[int, int, int, int] | None = None,
+        strength: float | None = None,
+        grid: Mapping[str, Sequence[Any]] | None = None,
         progress: Progress = silent,
     ) -> list[Painted]:
-        """`n` pictures with their recipes; without a seed, from one that is drawn and told."""
+        """`n` pictures with their recipes; without a seed, from one that is drawn and told.
+
+        An `image` (path, PIL, array or tensor) is painted over as far as `strength` says; with a `mask`, white where it
+        is painted anew, the rest of it stays; with `expand` it is continued by so many pixels on each side. A `grid` of
+        one or two of these options and their values is painted in one batch, the second option's values side by side.
+        """
+        crossed = _crossed(grid or {}, n)
         request = {
             "prompt": prompt,
             "negative": negative,
@@ -176,13 +195,18 @@ class Service:
             "guidance": guidance,
             "size": size,
             "strengths": dict(strength_of or {}),
+            "expand": expand and list(expand),
+            "strength": strength,
             "device": self.settings.device,
             "precision": self.settings.precision,
             **painters.painter(self._store(), model),
         }
         from remembrandt.jobs import work
 
-        return work.paint(request, Files(self._home, "", self._load), progress)
+        with pictures(image=image, mask=mask) as given:
+            requests = [{**request, **given, **values} for values in crossed]
+            painted = work.paint(requests, Files(self._home, "", self._load), progress)
+        return [p for pictures in painted for p in pictures]
 
     # -- what a home holds -------------------------------------------------------------------------
 
@@ -549,6 +573,17 @@ class Service:
         if found is None:
             raise Wrong(f"there is no job {key!r}: `jobs list` names them")
         return found
+
+
+def _crossed(grid: Mapping[str, Sequence[Any]], n: int) -> list[Document]:
+    """The values of every cell, row by row; one empty cell without a grid."""
+    for name in grid:
+        if name not in GRIDS:
+            raise Wrong(f"there is no grid over {name!r}.{nearest(name, GRIDS)} Grids: {', '.join(GRIDS)}")
+    cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if len(grid) > 2 or not 0 < len(cells) <= 256 or (grid and n != 1):
+        raise Wrong("a grid is of one or two options, of 1 to 256 cells, and of one picture a cell (-n 1)")
+    return cells
 
 
 def _writable(place: Path) -> None:

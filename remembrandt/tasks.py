@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Worn
+from remembrandt.conditions import spatial
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, Walk, finish
 from remembrandt.family.family import Family
+from remembrandt.settings import Wrong
 
 Words = Mapping[str, Tensor]
 Say = Callable[[Sequence[str], Words, Sequence[Outfit]], Tensor]  # prompts, what each wears: tokens (n, L, D)
@@ -19,11 +25,14 @@ Say = Callable[[Sequence[str], Words, Sequence[Outfit]], Tensor]  # prompts, wha
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """`n` pictures of a prompt. What is None comes from the family's record.
+    """`n` pictures of a prompt. What is None comes from the family's record, the task from what is given.
 
     `size` is (width, height) in pixels; picture k has seed `seed` + k. `guidance` 1 paints with the
     prompt alone, 0 without it. `words` are identifiers with their embedding rows (k, D), `wears` the
     adapters of what the prompt names, `composition` how several of them act together (engine/compose.py).
+    `image` is uint8 (h, w, 3) of any size, `mask` bool (h, w) of the same, true where it is painted anew,
+    `expand` pixels more (left, top, right, bottom), `strength` the share of the walk that is walked: 1 leaves
+    least of the image.
     """
 
     prompt: str = ""
@@ -34,7 +43,11 @@ class Request:
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
-    task: str = "text-to-image"
+    task: str | None = None
+    image: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    expand: tuple[int, int, int, int] | None = None
+    strength: float | None = None
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
     composition: str = "summed"
@@ -47,42 +60,168 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
+class Begun:
+    """One picture: `walk` makes its sampler, which returns the latent to decode; two rows' conditions steer it."""
+
+    walk: Walk
+    prompt: Condition
+    nothing: Condition
+
+
+@dataclass(frozen=True, eq=False)
 class Start:
     """All that a request's pictures share before their first step.
 
-    `shape` (1, c, h, w) is a latent's; `prompt` and `nothing` steer its rows; `walk` makes the
-    sampler of one picture, which returns the latent to decode after `calls` model calls; `t` gives
-    the timestep at which the network is asked about a level.
+    `shape` (1, c, h, w) is a latent's; `begin` begins one picture, which takes `calls` model calls; `t` gives the
+    timestep at which the network is asked about a level; `finish` is done to the decoded pixels; `told` joins the
+    recipe.
     """
 
     shape: tuple[int, int, int, int]
-    prompt: Condition
-    nothing: Condition
-    walk: Callable[[Noise], Walk]
+    begin: Callable[[Noise], Begun]
     calls: int
     t: Callable[[float], float]
+    finish: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
+    told: dict[str, Any] = field(default_factory=dict)
 
 
 def text_to_image(family: Family, request: Request, say: Say) -> Start:
     """From noise alone. The negative prompt, if there is one, stands for "nothing"."""
-    assert request.size and request.sampler and request.steps, "the request is not settled"
-    width, height = (side // family.factor for side in request.size)
-    row = SAMPLERS[request.sampler]
-    sigmas = row.sigmas(family.schedule, request.steps)
-    prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
+    _channels(family, {family.channels})
+    row, sigmas, shape = _levels(family, request)
+    conditions = _said(request, say)
 
     def walk(noise: Noise) -> Walk:
         first = noise().to(family.device) * row.scale(sigmas[0])
         return finish((yield from row.function(first, sigmas, noise)), sigmas[-1])
 
     return Start(
-        (1, family.channels, height, width),
-        Condition(prompt),
-        Condition(nothing),
-        walk,
-        row.total(request.steps),
+        shape, lambda noise: Begun(walk(noise), *conditions), row.total(len(sigmas) - 1),
         lambda sigma: row.t(family.schedule, sigma),
-    )
+    )  # fmt: skip
 
 
-TASKS: dict[str, Callable[[Family, Request, Say], Start]] = {"text-to-image": text_to_image}
+def image_to_image(family: Family, request: Request, say: Say) -> Start:
+    """From the image, noised as far as `strength` says (Meng et al. 2021); the last of the steps are walked.
+
+    Draws as diffusers does: first the image's latent from its posterior, then the noise.
+    """
+    assert request.image is not None
+    _channels(family, {family.channels})
+    row, sigmas, shape = _levels(family, request)
+    conditions = _said(request, say)
+    mean, std = family.encode(spatial.to_tensor(spatial.resized(request.image, _size(request))))
+
+    def walk(noise: Noise) -> Walk:
+        first = mean + std * noise().to(mean) + sigmas[0] * noise().to(mean)
+        return finish((yield from row.function(first, sigmas, noise)), sigmas[-1])
+
+    return Start(
+        shape, lambda noise: Begun(walk(noise), *conditions), row.total(len(sigmas) - 1),
+        lambda sigma: row.t(family.schedule, sigma), told=_of_image(request),
+    )  # fmt: skip
+
+
+def inpaint(family: Family, request: Request, say: Say) -> Start:
+    """What the mask holds, painted anew; outside it the image stays, to the bit, whatever its size.
+
+    A UNet of 4 channels is kept to the image: each estimate is the image's own latent outside of the mask. One of 9
+    sees mask and masked image beside its latents (diffusers' order), and needs no keeping.
+    """
+    assert request.image is not None and request.mask is not None
+    _channels(family, {family.channels, 2 * family.channels + 1})
+    row, sigmas, shape = _levels(family, request)
+    size, (prompt, nothing) = _size(request), _said(request, say)
+    small = spatial.resized(request.image, size)
+    mask = spatial.shrunk(request.mask, size, family.factor).to(family.device)
+    mean, std = family.encode(pixels := spatial.to_tensor(small))
+    sees = family.unet.config["in_channels"] > family.channels
+    if sees:
+        held = spatial.shrunk(request.mask, size, 1)
+        hidden = family.encode(pixels * (1 - held))
+
+    def begin(noise: Noise) -> Begun:
+        known, first = mean + std * noise().to(mean), noise().to(mean)
+
+        def amend(x0: Tensor, sigma: float) -> Tensor:
+            return mask * x0 + (1 - mask) * known
+
+        def walk() -> Walk:
+            x = finish((yield from row.function(known + sigmas[0] * first, sigmas, noise)), sigmas[-1])
+            return x if sees else amend(x, 0.0)
+
+        if not sees:
+            return Begun(walk(), Condition(prompt.tokens, amend=amend), nothing)
+        beside = torch.cat([mask, hidden[0] + hidden[1] * noise().to(mean)], 1)
+        return Begun(walk(), *(Condition(row.tokens, channels=beside) for row in (prompt, nothing)))
+
+    def back(painted: np.ndarray) -> np.ndarray:
+        assert request.image is not None and request.mask is not None
+        high, wide = request.image.shape[:2]
+        soft = spatial.SOFT * max(wide / size[0], high / size[1])
+        return spatial.pasted(request.image, spatial.resized(painted, (wide, high)), request.mask, soft)
+
+    calls = row.total(len(sigmas) - 1)
+    return Start(shape, begin, calls, lambda sigma: row.t(family.schedule, sigma), back, _of_image(request))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row: the function, the fields of a request that call it, and the `strength` it takes if none is given."""
+
+    start: Callable[[Family, Request, Say], Start]
+    about: str
+    needs: tuple[str, ...] = ()
+    strength: float = 1.0
+
+
+TASKS: dict[str, Task] = {
+    "text-to-image": Task(text_to_image, "a prompt"),
+    "image-to-image": Task(image_to_image, "a picture painted over", ("image",), 0.6),
+    "inpaint": Task(inpaint, "a part of a picture painted anew", ("image", "mask")),
+    "outpaint": Task(inpaint, "a picture continued beyond its edge", ("image", "expand")),
+}
+
+
+def _size(request: Request) -> tuple[int, int]:
+    assert request.size, "the request is not settled"
+    return request.size
+
+
+def _levels(family: Family, request: Request):
+    """The sampler's row, the levels that are walked, and a latent's shape."""
+    assert request.sampler and request.steps and request.strength is not None, "the request is not settled"
+    row = SAMPLERS[request.sampler]
+    walked = min(int(request.steps * request.strength), request.steps)  # as diffusers counts
+    if not walked:
+        raise Wrong(f"strength {request.strength:g} of {request.steps} steps is none: give more of either")
+    width, height = (side // family.factor for side in _size(request))
+    sigmas = row.sigmas(family.schedule, request.steps)[request.steps - walked :]
+    return row, sigmas, (1, family.channels, height, width)
+
+
+def _said(request: Request, say: Say) -> tuple[Condition, Condition]:
+    prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
+    return Condition(prompt), Condition(nothing)
+
+
+def _channels(family: Family, able: set[int]) -> None:
+    sees = family.unet.config["in_channels"]
+    if sees not in able:
+        hint = "give it --image and --mask" if sees == 2 * family.channels + 1 else "give another model"
+        raise Wrong(f"{family.name} sees {sees} channels, where this task has {' or '.join(map(str, able))}: {hint}")
+
+
+def _of_image(request: Request) -> dict[str, Any]:
+    """What a recipe says of an image: by its pixels, since files move."""
+    assert request.image is not None
+    told: dict[str, Any] = {"strength": request.strength}
+    for name in ("image", "mask"):
+        if (given := getattr(request, name)) is not None:
+            told[name] = hashlib.sha256(np.ascontiguousarray(given).tobytes()).hexdigest()[:16]
+    high, wide = request.image.shape[:2]
+    if (wide, high) != request.size:
+        told["fitted"] = f"{wide}x{high}"
+    if request.expand:
+        told["expand"] = list(request.expand)
+    return told

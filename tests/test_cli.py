@@ -189,14 +189,42 @@ PAINTINGS = {
     "strength of nobody": (["--strength-of", "rex=1"], "rex"),
     "strength of one not named": (["--strength-of", "briscoe=1"], "does not name"),
     "a file to write to": (["-o", "{file}"], "file"),
+    "a mask without an image": (["--mask", "{scene}"], "no task takes mask"),
+    "no image": (["--image", "nowhere.png"], "nowhere.png"),
+    "an image that is none": (["--image", "{file}"], "file is an empty file"),
+    "a black mask": (["--image", "{scene}", "--mask", "{scene}"], "black all over"),
+    "a mask of another size": (["--image", "{scene}", "--mask", "{small}"], "the mask is 7x9, the image 40x30"),
+    "expand": (["--image", "{scene}", "--expand", "4,4"], "LEFT,TOP,RIGHT,BOTTOM"),
+    "strength without an image": (["--strength", "0.5"], "strength"),
+    "strength beyond": (["--image", "{scene}", "--strength", "2"], "from 0 to 1"),
+    "a grid over nothing": (["--grid", "stepps=1,2"], "did you mean 'steps'"),
+    "a grid of words": (["--grid", "steps=1,two"], "takes numbers"),
+    "three grids": (["--grid", "steps=1", "--grid", "seed=1", "--grid", "guidance=1"], "one or two"),
+    "a weight out of range": (["--negative", "(a:7)"], "from 0 to 5"),
 }
+
+
+def test_pictures_painted_over_and_a_grid(home, tmp_path):
+    scene = tmp_path / "scene.png"
+    Image.effect_noise((200, 90), 80).save(scene)
+    asked = ["--image", scene, "--expand", "8,0,8,0", "--steps", "2", "--seed", "1", "-o", tmp_path / "out", "--json"]
+    [made] = json.loads(call("generate", "a dog", *asked, home=home).stdout)["images"]
+    assert Image.open(made["path"]).size == (216, 90) and made["task"] == "outpaint" and made["fitted"] == "216x90"
+    grid = ["--grid", "guidance=1,3", "--grid", "steps=1,2,3", "--seed", "1", "-o", tmp_path / "grid", "--json"]
+    found = json.loads(call("generate", "a dog", *grid, home=home).stdout)
+    told = [(image["guidance"], image["steps"]) for image in found["images"]]
+    assert told == [(g, s) for g in (1, 3) for s in (1, 2, 3)]
+    assert Image.open(found["sheet"]).width > Image.open(found["sheet"]).height
 
 
 @pytest.mark.parametrize("words", PAINTINGS.values(), ids=PAINTINGS)
 def test_a_wrong_wish_for_a_picture(words, home, tmp_path):
     words, expected = words
     (tmp_path / "file").write_text("")
-    words = [w.format(file=tmp_path / "file") for w in words]
+    scene, small = tmp_path / "scene.png", tmp_path / "small.png"
+    Image.new("L", (40, 30)).save(scene)
+    Image.new("L", (7, 9), 255).save(small)
+    words = [w.format(file=tmp_path / "file", scene=scene, small=small) for w in words]
     out = [] if "-o" in words else ["-o", tmp_path / "out"]
     wrong(call("generate", "a dog", *words, *out, home=home), expected)
     assert not (tmp_path / "out").exists() and not (home / "pictures").exists()

@@ -4,10 +4,15 @@ The tokenizer is shared by all models of a family and never touched: a prompt is
 that its model was taught, what lies between is tokenised as ever, and the taught rows are laid into
 the embedded sequence. So another model's `brc` is another row, and a prompt that names no taught
 word gets the very tokens that the base gives it.
+
+`(red:1.3)` makes words weigh more, `(red:0.5)` less: what their states differ by from those of an empty prompt is
+multiplied (ComfyUI's way; to scale the states, and then all by their mean, is unstable where that is near 0). Brackets
+without a number are brackets.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,21 +23,27 @@ from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Wardrobe
 from remembrandt.family.family import Family
+from remembrandt.settings import Wrong
 
 Words = Mapping[str, Tensor]
 
 CHUNK = 75  # tokens between start and end that the text encoder reads at once
 BLANK = 0  # stands where a taught row goes; any token but the end
+HEAVIEST = 5.0
+BRACKET = re.compile(r"\(|:\s*(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)")
+HANGING = re.compile(r":\s*[+-]?[\d.]+\s*$")
 
 
 @dataclass
 class Chunk:
-    """Up to 75 tokens, and the taught rows that replace some of them, by position."""
+    """Up to 75 tokens, what each weighs, and the taught rows that replace some of them, by position."""
 
     ids: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     rows: list[tuple[int, Tensor]] = field(default_factory=list)
 
-    def add(self, unit: list[int | Tensor]) -> None:
+    def add(self, unit: list[int | Tensor], weight: float) -> None:
+        self.weights += [weight] * len(unit)
         for part in unit:
             if isinstance(part, Tensor):
                 self.rows.append((len(self.ids), part))
@@ -60,7 +71,10 @@ def encode(family: Family, prompts: Sequence[str], words: Words | None = None, o
     ones. Gradients flow into rows that want them. Each chunk is encoded by itself, so that a prompt
     means the same to the bit whatever it is encoded with.
     """
-    cut = [_chunks(_units(family, prompt, words or {})) for prompt in prompts]
+    cut = [
+        _chunks((unit, weight) for text, weight in weighed(prompt) for unit in _units(family, text, words or {}))
+        for prompt in prompts
+    ]
     most = max((len(chunks) for chunks in cut), default=1)
     padded = [chunks + [Chunk()] * (most - len(chunks)) for chunks in cut]
     with Wardrobe(family.text_encoder, text=True)([outfit]):
@@ -74,7 +88,7 @@ def places(family: Family, prompt: str, phrase: tuple[str, str], words: Words | 
     identifier, category = (re.escape(part) for part in phrase)
     own = re.compile(rf"(?<!\w)({identifier}(?:\s+{category})?)(?!\w)", re.IGNORECASE)
     found, chunk, used = [], 0, 0
-    for k, part in enumerate(own.split(prompt)):
+    for k, part in enumerate(own.split("".join(part for part, _ in weighed(prompt)))):
         for unit in _units(family, part, words or {}):
             if used + len(unit) > CHUNK:
                 chunk, used = chunk + 1, 0
@@ -82,6 +96,33 @@ def places(family: Family, prompt: str, phrase: tuple[str, str], words: Words | 
             found += range(first, first + len(unit)) if k % 2 else ()
             used += len(unit)
     return found
+
+
+def weighed(prompt: str) -> list[tuple[str, float]]:
+    """A prompt cut where the weight changes; groups within groups multiply. `Wrong` where brackets lack their half."""
+    levels: list[list[tuple[str, float]]] = [[]]
+    at = 0
+    for found in BRACKET.finditer(prompt):
+        levels[-1].append((prompt[at : found.start()], 1.0))
+        at = found.end()
+        if found[0] == "(":
+            levels.append([])
+        elif found["weight"] is None:
+            plain = [("(", 1.0), *levels.pop()] if len(levels) > 1 else []
+            levels[-1] += [*plain, (")", 1.0)]
+        elif len(levels) == 1:
+            raise Wrong(f"the prompt has no bracket that opens before {found[0]!r}: a weight is (words:1.3)")
+        elif not 0 <= (weight := float(found["weight"])) <= HEAVIEST:
+            raise Wrong(f"a weight in brackets is from 0 to {HEAVIEST:g}, as in (words:1.3), not {weight:g}")
+        else:
+            inner = levels.pop()
+            levels[-1] += [(text, own * weight) for text, own in inner]
+    levels[-1].append((prompt[at:], 1.0))
+    if len(levels) > 1 and HANGING.search(prompt):
+        raise Wrong("the prompt has no bracket that closes after its last weight: (words:1.3)")
+    flat = levels[0] + [piece for level in levels[1:] for piece in [("(", 1.0), *level]]
+    alike = itertools.groupby((piece for piece in flat if piece[0]), key=lambda piece: piece[1])
+    return [("".join(text for text, _ in pieces), weight) for weight, pieces in alike]
 
 
 def _pattern(words: Iterable[str]) -> re.Pattern[str]:
@@ -112,16 +153,26 @@ def _units(family: Family, prompt: str, words: Words) -> Iterator[list[int | Ten
             yield unit
 
 
-def _chunks(units: Iterable[list[int | Tensor]]) -> list[Chunk]:
+def _chunks(units: Iterable[tuple[list[int | Tensor], float]]) -> list[Chunk]:
     chunks = [Chunk()]
-    for unit in units:
+    for unit, weight in units:
         if len(chunks[-1].ids) + len(unit) > CHUNK:
             chunks.append(Chunk())
-        chunks[-1].add(unit)
+        chunks[-1].add(unit, weight)
     return chunks
 
 
 def _encode(family: Family, chunk: Chunk) -> Tensor:
+    states = _states(family, chunk)
+    if all(weight == 1 for weight in chunk.weights):
+        return states
+    empty = _states(family, Chunk())
+    weights = torch.ones(CHUNK + 2)
+    weights[1 : 1 + len(chunk.ids)] = torch.tensor(chunk.weights)
+    return torch.lerp(empty, states, weights.to(states)[None, :, None])
+
+
+def _states(family: Family, chunk: Chunk) -> Tensor:
     tokenizer = family.tokenizer
     ids = [tokenizer.bos_token_id, *chunk.ids, tokenizer.eos_token_id]
     ids += [tokenizer.pad_token_id] * (CHUNK + 2 - len(ids))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from remembrandt.adapters.wear import Outfit
 from remembrandt.conditions import text
 from remembrandt.family.family import Family
-from remembrandt.tasks import Request, Start
+from remembrandt.tasks import Request
 
 SUMMED, LOCAL, ROUTED = "summed", "token-local", "routed"
 DEFAULT = SUMMED  # what a prompt that names several concepts is painted by
@@ -75,11 +75,13 @@ WAYS: dict[str, Callable[[Outfit, Outfit, Said, Said], list[Look]]] = {
 }
 
 
-def looks(family: Family, request: Request, start: Start) -> list[Look]:
-    """The looks of a request's pictures. Without a prompt's row, at guidance 0, there is nothing to be told by."""
+def looks(family: Family, request: Request, length: int) -> list[Look]:
+    """The looks of a request's pictures, whose prompt has `length` tokens.
+
+    Without a prompt's row, at guidance 0, there is nothing to be told by.
+    """
     way = SUMMED if request.guidance == 0 else request.composition
     phrases = {w.phrase for w in request.wears if w.phrase} if way != SUMMED else set()
-    length = start.prompt.tokens.shape[1]
 
     def said(prompt: str) -> Said:
         places = {p: {*text.places(family, prompt, p, request.words)} for p in phrases}

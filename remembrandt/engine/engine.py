@@ -17,19 +17,24 @@ from torch import Tensor
 from remembrandt.adapters.wear import Outfit, Wardrobe
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
-from remembrandt.diffusion.samplers import SAMPLERS, Walk
+from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine import compose
 from remembrandt.engine.compose import Look, Regions
 from remembrandt.engine.lean import Lean
-from remembrandt.engine.request import Request, settled
+from remembrandt.engine.request import Request, described, settled
 from remembrandt.engine.texts import Texts
 from remembrandt.family.family import Family
 from remembrandt.report import Event, Progress, silent
 from remembrandt.settings import Wrong
-from remembrandt.tasks import TASKS, Start
+from remembrandt.tasks import TASKS, Begun, Start
 
 #: Places of latents (h * w, over all rows) that one call takes: 4 rows of 512 x 512 pixels on a CPU.
 ROOM = {"cpu": 2**14, "mps": 2**14, "cuda": 2**17}
+
+TOLD = {
+    "stopped": "{sampler} was stopped at {stopped} model calls: seed {seed}",
+    "fitted": "the image of {fitted} pixels was painted at {size}: seed {seed}",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,7 @@ class Picture:
     number: int
     start: Start
     looks: Sequence[Look]
-    walk: Walk
+    begun: Begun
     x: Tensor
     sigma: float
     calls: int = 0
@@ -118,12 +123,12 @@ class Picture:
 
     def rows(self) -> list[Row]:
         """Of each look, at guidance 1 the prompt's row, at 0 that of "nothing", else both."""
-        start, t, regions = self.start, self.start.t(self.sigma), self._regions
+        begun, t, regions = self.begun, self.start.t(self.sigma), self._regions
         found, nothings = [], dict[Outfit, Row]()
         for look in self.looks:
             measured = regions if regions and regions.open and look is self.looks[0] else None
-            prompt = Row(self.x, self.sigma, t, start.prompt, look.prompt, measured)
-            nothing = Row(self.x, self.sigma, t, start.nothing, look.nothing)
+            prompt = Row(self.x, self.sigma, t, begun.prompt, look.prompt, measured)
+            nothing = Row(self.x, self.sigma, t, begun.nothing, look.nothing)
             nothing = nothings.setdefault(look.nothing, nothing)
             found += {0: [nothing], 1: [prompt]}.get(self.ticket.request.guidance, [prompt, nothing])  # type: ignore[call-overload]
         return found
@@ -131,10 +136,10 @@ class Picture:
     def send(self, estimates: Sequence[Tensor]) -> Tensor | None:
         """Guide and go on: the latent to decode if that was the last step."""
         x0 = self.guided(estimates)
-        if amend := self.start.prompt.amend:
+        if amend := self.begun.prompt.amend:
             x0 = amend(x0, self.sigma)
         try:
-            self.x, self.sigma = self.walk.send(x0)
+            self.x, self.sigma = self.begun.walk.send(x0)
         except StopIteration as end:
             return end.value
         return None
@@ -172,9 +177,11 @@ class Engine:
                 self.step()
                 progress(Event("painting", sum(t.calls for t in tickets), sum(t.total for t in tickets)))
             painted = [t.pictures for t in tickets]
-            for p in (p for pictures in painted for p in pictures if "stopped" in p.recipe):
-                told = "{sampler} was stopped at {stopped} model calls: seed {seed}".format(**p.recipe)
-                progress(Event("painting", p.recipe["stopped"], p.recipe["stopped"], message=told))
+            calls = sum(t.calls for t in tickets)
+            for p in (p for pictures in painted for p in pictures):
+                for about, told in TOLD.items():
+                    if about in p.recipe:
+                        progress(Event("painting", calls, calls, message=told.format(**p.recipe)))
             return painted
         finally:
             for ticket in tickets:
@@ -184,19 +191,19 @@ class Engine:
     def submit(self, request: Request) -> Ticket:
         """Take a request in; its pictures move from the next step on. `Wrong` if it cannot be."""
         request = settled(request, self.family)
-        start = TASKS[request.task](self.family, request, self._say)
+        start = TASKS[str(request.task)].start(self.family, request, self._say)
         ticket = Ticket(request, start.calls * request.n)
-        looks = compose.looks(self.family, request, start)
-        for k in range(request.n):
-            walk = start.walk(Noise(request.seed + k, start.shape))
-            self._live.append(Picture(ticket, k, start, looks, walk, *next(walk)))
+        begun = [start.begin(Noise(request.seed + k, start.shape)) for k in range(request.n)]
+        looks = compose.looks(self.family, request, begun[0].prompt.tokens.shape[1])
+        for k, own in enumerate(begun):
+            self._live.append(Picture(ticket, k, start, looks, own, *next(own.walk)))
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
         """Drop what of a request is still under way; what is finished stays finished."""
         ticket.canceled = not ticket.done or ticket.canceled
         for picture in [p for p in self._live if p.ticket is ticket]:
-            picture.walk.close()
+            picture.begun.walk.close()
             self._live.remove(picture)
 
     @torch.inference_mode()
@@ -218,13 +225,13 @@ class Engine:
     def _finish(self, picture: Picture, latent: Tensor) -> None:
         ticket = picture.ticket
         try:
-            pixels = self.family.decode(latent)[0]
+            pixels = picture.start.finish(self.family.decode(latent)[0])
         except Wrong as fault:
             ticket.error = fault
             self.cancel(ticket)
             return
-        told = {"stopped": picture.calls} if picture.stopped else {}
-        ticket._done[picture.number] = Painted(pixels, self._recipe(ticket.request, picture.number) | told)
+        told = picture.start.told | ({"stopped": picture.calls} if picture.stopped else {})
+        ticket._done[picture.number] = Painted(pixels, described(ticket.request, self.family, picture.number) | told)
 
     def _estimates(self, rows: Sequence[Row]) -> dict[Row, Tensor]:
         buckets: dict[tuple, list[Row]] = {}
@@ -271,24 +278,6 @@ class Engine:
                 torch.cat([row.condition.tokens for row in rows]),
                 torch.cat(extra) if extra else None,
             ).split(1)
-
-    def _recipe(self, request: Request, number: int) -> dict[str, Any]:
-        assert request.size
-        composed = {"composition": request.composition} if request.composition != compose.SUMMED else {}
-        return composed | {
-            "prompt": request.prompt,
-            "negative": request.negative,
-            "seed": request.seed + number,
-            "sampler": request.sampler,
-            "steps": request.steps,
-            "guidance": request.guidance,
-            "size": "{}x{}".format(*request.size),
-            "task": request.task,
-            "family": self.family.name,
-            "revision": self.family.revision,
-            "precision": self.family.precision,
-            "device": self.family.device.type,
-        }
 
 
 def _memory(fault: Exception) -> bool:

@@ -5,33 +5,38 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from numbers import Integral, Real
+from typing import Any
 
+import numpy as np
+
+from remembrandt.conditions import spatial
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine.compose import WAYS
 from remembrandt.family.family import Family
 from remembrandt.settings import Wrong, nearest
 from remembrandt.tasks import TASKS, Request
 
-__all__ = ["Request", "settled"]
+__all__ = ["Request", "described", "settled"]
 
 
 def settled(request: Request, family: Family) -> Request:
     """The request with the family's defaults filled in; `Wrong` if it cannot be painted."""
     record = family.record
+    request = _tasked(request)
     full = replace(
         request,
         sampler=record.sampler if request.sampler is None else request.sampler,
         steps=record.steps if request.steps is None else request.steps,
         guidance=record.guidance if request.guidance is None else request.guidance,
-        size=(record.size, record.size) if request.size is None else tuple(request.size),
+        size=_size(request, family) if request.size is None else tuple(request.size),
     )
-    _known("task", full.task, TASKS)
     _known("sampler", full.sampler, SAMPLERS)
     _known("composition", full.composition, WAYS)
     _within("the number of pictures", full.n, 1, 64)
     _within("steps", full.steps, 1, 1000)
     _within("the seed", full.seed, 0, 2**63 - 1)
     _within("guidance", full.guidance, 0, 1000, Real)
+    _within("strength", full.strength, 0, 1, Real)
     for worn in full.wears:
         _within("an adapter's strength", worn.strength, -10, 10, Real)
     if len(full.size or ()) != 2:
@@ -42,6 +47,76 @@ def settled(request: Request, family: Family) -> Request:
             step = family.factor
             raise Wrong(f"each side of the size must be a multiple of {step}, not {side}")
     return full
+
+
+def described(request: Request, family: Family, number: int) -> dict[str, Any]:
+    """What paints picture `number` of a settled request again."""
+    assert request.size
+    return {
+        "prompt": request.prompt,
+        "negative": request.negative,
+        "seed": request.seed + number,
+        "sampler": request.sampler,
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "size": "{}x{}".format(*request.size),
+        "task": request.task,
+        "family": family.name,
+        "revision": family.revision,
+        "precision": family.precision,
+        "device": family.device.type,
+    }
+
+
+PICTURES = ("image", "mask", "expand")  # what of a request tells its task
+
+
+def _tasked(request: Request) -> Request:
+    """The request with its task, told by what it has, and with the wider picture where it is expanded."""
+    given = tuple(name for name in PICTURES if getattr(request, name) is not None)
+    found = [name for name, row in TASKS.items() if row.needs == given]
+    task = request.task or (found[0] if found else None)
+    if task is None:
+        raise Wrong(f"no task takes {' and '.join(given)}: mask and expand want an image, and not each other")
+    _known("task", task, TASKS)
+    row = TASKS[task]
+    if row.needs != given:
+        has, needs = (" and ".join(names) or "no picture" for names in (given, row.needs))
+        raise Wrong(f"{task} takes {needs}, not {has}")
+    if request.image is None and request.strength is not None:
+        raise Wrong("strength says how much of an image is painted over: give one, or leave it out")
+    _pictures(request)
+    strength = row.strength if request.strength is None else request.strength
+    if request.expand is None:
+        return replace(request, task=task, strength=strength)
+    canvas, mask = spatial.expanded(request.image, request.expand)  # type: ignore[arg-type]
+    return replace(request, task=task, strength=strength, image=canvas, mask=mask)
+
+
+def _pictures(request: Request) -> None:
+    image, mask, expand = request.image, request.mask, request.expand
+    if image is not None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
+        raise Wrong(f"an image is (h, w, 3) of uint8, not {image.shape} of {image.dtype}")
+    if image is not None and mask is not None:
+        if mask.shape != image.shape[:2]:
+            sizes = ("{}x{}".format(*m.shape[1::-1]) for m in (mask, image))
+            raise Wrong("the mask is {}, the image {}: give both in one size".format(*sizes))
+        if not mask.any():
+            raise Wrong("the mask is black all over: what is to be painted anew is white")
+    if expand is not None:
+        if len(expand) != 4 or min(expand) < 0 or not any(expand):
+            raise Wrong(f"expand is pixels to the left, top, right and bottom, not {expand}")
+        if image is not None and max(a + b for a, b in zip(expand[:2], expand[2:], strict=True)) > 4 * spatial.MOST:
+            raise Wrong(f"expand by at most {4 * spatial.MOST} pixels, not {expand}")
+
+
+def _size(request: Request, family: Family) -> tuple[int, int]:
+    """The record's, or what fits the image."""
+    side = family.record.size
+    if request.image is None:
+        return side, side
+    high, wide = request.image.shape[:2]
+    return spatial.fitted(wide, high, side, family.factor)
 
 
 def _known(what: str, word: object, options: dict) -> None:

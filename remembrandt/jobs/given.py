@@ -32,6 +32,16 @@ def paths(images: Any) -> Iterator[Any]:
             yield [_path(image, Path(folder) / f"{k:04d}.png") for k, image in enumerate(images)]
 
 
+@contextmanager
+def pictures(**images: Any) -> Iterator[dict[str, str | None]]:
+    """Single pictures by name, each as the path of a file; None stays None."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {
+            name: None if image is None else str(_path(image, Path(folder) / f"{name}.png").absolute())
+            for name, image in images.items()
+        }
+
+
 def _path(image: Any, place: Path) -> Path:
     if isinstance(image, str | os.PathLike):
         return Path(image).expanduser()

@@ -9,25 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from remembrandt.engine import recipe
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
-from remembrandt.jobs import painters, replay
+from remembrandt.jobs import replay
 from remembrandt.jobs.files import Files, Home
 from remembrandt.memory import lesson
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Event, Progress, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training import cost, methods
+from remembrandt.training import cost, methods, photo
 
 Document = dict[str, Any]
 
@@ -78,14 +79,24 @@ def _scores(ladder: Document) -> Document:
 
 def generate(request: Document, files: Files, progress: Progress) -> Document:
     """Paint and save under `request["out"]`: `{images: [{path, ...the recipe}]}`."""
-    pictures = paint(request, files, progress)
+    [pictures] = paint([request], files, progress)
     return {"images": [keep(p, Path(request["out"]), request["format"]) for p in pictures]}
 
 
-def paint(request: Document, files: Files, progress: Progress) -> list[Painted]:
-    """The pictures of a request, each with its recipe."""
-    family = painters.text_to_image(based(request, files))
-    known = library(request, files.home)
+def paint(requests: Sequence[Document], files: Files, progress: Progress) -> list[list[Painted]]:
+    """The pictures of requests of one model, painted together, each with its recipe."""
+    family = based(requests[0], files)
+    known = library(requests[0], files.home)
+    asked, said = zip(*(_asked(request, known) for request in requests), strict=True)
+    painted = Engine(family).paint(asked, progress)
+    return [
+        [replace(p, recipe={**p.recipe, **own}) for p in pictures]
+        for pictures, own in zip(painted, said, strict=True)
+    ]
+
+
+def _asked(request: Document, known: Library) -> tuple[Request, Document]:
+    """What the engine is asked for, and what the recipe says beside what the engine knows."""
     called = known.call_up(request["prompt"], request["negative"], request["strengths"])
     asked = Request(
         prompt=called.prompt,
@@ -96,6 +107,10 @@ def paint(request: Document, files: Files, progress: Progress) -> list[Painted]:
         steps=request["steps"],
         guidance=request["guidance"],
         size=request["size"] and tuple(request["size"]),
+        image=_picture("image", request.get("image")),
+        mask=_mask(request.get("mask")),
+        expand=request.get("expand") and tuple(request["expand"]),
+        strength=request.get("strength"),
         words=called.words,
         wears=called.wears,
         composition=called.composition,
@@ -105,8 +120,20 @@ def paint(request: Document, files: Files, progress: Progress) -> list[Painted]:
         said["concepts"] = [c.identifier for c in called.concepts]
     if request["strengths"]:
         said["strength_of"] = request["strengths"]
-    painted = Engine(family).paint([asked], progress)[0]
-    return [replace(p, recipe={**p.recipe, **said}) for p in painted]
+    return asked, said
+
+
+def _picture(what: str, path: str | None) -> np.ndarray | None:
+    try:
+        return path and photo.whole(Path(path))
+    except Wrong as fault:
+        raise Wrong(f"the {what} {Path(path or '').name} {fault}") from None
+
+
+def _mask(path: str | None) -> np.ndarray | None:
+    """True where it is nearer to white."""
+    pixels = _picture("mask", path)
+    return None if pixels is None else pixels.mean(2) >= 128
 
 
 def keep(painted: Painted, folder: Path, format: str) -> Document:

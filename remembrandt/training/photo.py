@@ -64,6 +64,13 @@ def prepare(path: Path, size: int, name: str = "") -> Photo:
     return Photo(name or path.name, square, np.asarray(view), full, middle(full), tuple(notes))
 
 
+def whole(path: Path) -> np.ndarray:
+    """All of the picture at `path`, upright sRGB on white, uint8 (h, w, 3); raises `Wrong` as `prepare` does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.asarray(_srgb(_open(path, 10**6)[0])[0])
+
+
 def middle(size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The largest square in the middle of (w, h)."""
     side = min(size)

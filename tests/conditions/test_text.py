@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from remembrandt.conditions.text import encode, named, tokens_of
+from remembrandt.conditions.text import encode, named, tokens_of, weighed
+from remembrandt.settings import Wrong
 
 
 def rows(family, prompt: str) -> torch.Tensor:
@@ -95,3 +96,36 @@ def test_nothing_is_encoded_to_nothing(tiny):
 
 def test_tokens(tiny):
     assert tokens_of(tiny, "A red zyx") == ["a</w>", "red</w>", "z", "y", "x</w>"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pieces"),
+    [
+        ("a red dog", [("a red dog", 1)]),
+        ("a (red:1.3) dog", [("a ", 1), ("red", 1.3), (" dog", 1)]),
+        ("((red:1.2) dog:1.5)", [("red", 1.2 * 1.5), (" dog", 1.5)]),
+        ("a dog (red)", [("a dog (red)", 1)]),
+        ("a dog :) (", [("a dog :) (", 1)]),
+        ("at 10:30", [("at 10:30", 1)]),
+        ("(a (red) dog: .5 )", [("a (red) dog", 0.5)]),
+        ("(red:1) dog", [("red dog", 1)]),
+    ],
+)
+def test_weights_are_read(prompt, pieces):
+    assert weighed(prompt) == [(words, pytest.approx(weight)) for words, weight in pieces]
+
+
+@pytest.mark.parametrize("prompt", ["(red:1.3", "red:1.3)", "(red:9)", "(red:-1)"])
+def test_weights_that_cannot_be(prompt):
+    with pytest.raises(Wrong, match=r"\(words:1.3\)"):
+        weighed(prompt)
+
+
+def test_weights_act_on_their_words_alone(tiny):
+    plain, heavy, empty = encode(tiny, ["a red dog", "a (red:1.5) dog", ""])
+    moved = (heavy - plain).abs().amax(1) > 1e-6
+    assert moved.nonzero().flatten().tolist() == [2]
+    assert torch.allclose(heavy[2] - empty[2], 1.5 * (plain[2] - empty[2]), atol=1e-5)
+    assert torch.equal(encode(tiny, ["a (red:1) dog"])[0], plain)
+    [light], [heavier] = (encode(tiny, [p], {"brc": torch.ones(1, 32)}) for p in ("a brc dog", "a (brc:2) dog"))
+    assert not torch.equal(light[2], heavier[2]) and torch.equal(light[3], heavier[3])
