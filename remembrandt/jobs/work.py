@@ -125,7 +125,7 @@ def _asked(request: Document, known: Library) -> tuple[Request, Document]:
 
 def _picture(what: str, path: str | None) -> np.ndarray | None:
     try:
-        return path and photo.whole(Path(path))
+        return photo.whole(Path(path)) if path else None
     except Wrong as fault:
         raise Wrong(f"the {what} {Path(path or '').name} {fault}") from None
 
