@@ -52,7 +52,8 @@ def settled(request: Request, family: Family) -> Request:
 def described(request: Request, family: Family, number: int) -> dict[str, Any]:
     """What paints picture `number` of a settled request again."""
     assert request.size
-    return {
+    composed = {} if request.composition == Request.composition else {"composition": request.composition}
+    return composed | {
         "prompt": request.prompt,
         "negative": request.negative,
         "seed": request.seed + number,

@@ -9,6 +9,7 @@ import torch
 
 from remembrandt.adapters.wear import Worn, wear
 from remembrandt.conditions import text
+from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine import compose
 from remembrandt.engine.compose import LOCAL, ROUTED, SUMMED, WAYS, Look, Regions
@@ -96,14 +97,17 @@ def test_neighbours_do_not_see_who_composes(way, tiny, asked, worn):
 
 def test_one_concept_wears_what_it_always_wore(tiny, asked, worn):
     single = replace(asked, wears=worn[:1])
-    [look] = compose.looks(tiny, single, begun(tiny, single))
+    [look] = compose.looks(tiny, single, length(tiny, single))
     assert (look.prompt, look.nothing) == single.outfits
-    [look] = compose.looks(tiny, replace(asked, guidance=0, composition=ROUTED), begun(tiny, asked))
+    [look] = compose.looks(tiny, replace(asked, guidance=0, composition=ROUTED), length(tiny, asked))
     assert look.prompt == asked.wears
 
 
-def begun(family, request):
-    return TASKS["text-to-image"](family, settled(request, family), Texts(family))
+def length(family, request) -> int:
+    """How many tokens its prompt has."""
+    request = settled(request, family)
+    start = TASKS[str(request.task)].start(family, request, Texts(family))
+    return start.begin(Noise(0, start.shape)).prompt.tokens.shape[1]
 
 
 @pytest.mark.parametrize("make", [adapter, low_rank])
@@ -143,17 +147,17 @@ def heard(unet, rows, inputs) -> dict:
 
 
 def test_token_local_wears_nothing_where_it_is_not_named(tiny, asked, worn):
-    [look] = compose.looks(tiny, replace(asked, composition=LOCAL), begun(tiny, asked))
+    [look] = compose.looks(tiny, replace(asked, composition=LOCAL), length(tiny, asked))
     assert [sum(w.tokens) for w in look.prompt] == [3, 4] and look.nothing == ()
     negative = replace(asked, negative="a brc dog", composition=LOCAL)
-    [look] = compose.looks(tiny, negative, begun(tiny, negative))
+    [look] = compose.looks(tiny, negative, length(tiny, negative))
     assert [w.phrase for w in look.nothing] == [("brc", "dog")]
 
 
 def test_a_style_acts_everywhere_and_a_subject_in_its_own_look(tiny, asked, worn):
     three = replace(asked, prompt=f"{PROMPT} vlt painting", wears=worn, composition=ROUTED)
     dog, cat, style = worn
-    looks = compose.looks(tiny, three, begun(tiny, three))
+    looks = compose.looks(tiny, three, length(tiny, three))
     assert [look.prompt for look in looks] == [(style,), (dog, style), (cat, style)]
     assert [look.nothing for look in looks] == [look.prompt for look in looks]
     assert [sum(look.tokens) for look in looks] == [0, 3, 4]  # a cat is two tokens here
