@@ -205,43 +205,18 @@ def _facts(document: Document) -> str:
     return facts(document)
 
 
-def _lesson(found: Document) -> str:
-    """What was learned, what is left of the rest, and how to paint it."""
-    word, kept = found.get("identifier"), found.get("retention")
-    if kept is None:
-        return _paths(found)
-    _hints(found["warnings"])
-    if not kept["published"]:
-        print("remembrandt: not published:", kept["why"], file=sys.stderr)
-        return f"{found['model']} stays as it was (job {found['job']})"
-    if kept.get("unsure"):
-        _hints([f"{kept['pairs']} pairs do not tell if more than the margin was lost: {', '.join(kept['unsure'])}"])
-    called = f" ({found['name']})" if found["name"] else ""
-    model = "" if found["model"] == "mine" else f" --model {found['model']}"
-    climbed = found.get("ladder")
-    if climbed:
-        print(f"{climbed['chosen']} steps: {climbed['why']}; drawn in {climbed['picture']}", file=sys.stderr)
-    scene = "of a dog" if found["category"] == "painting" else "on the beach"
-    return (
-        f"learned {word} {found['category']}{called}: {found['model']}, version {found['version']},"
-        f" {found['steps']} steps, {found['seconds']:.0f} s\n"
-        f"retention of what was there: mean {kept['mean']:.3f}, worst {kept['worst']:.3f}\n"
-        f'paint it: remembrandt generate "a {word} {found["category"]} {scene}"{model}'
-    )
+def _shown(kind: str) -> Callable[[Any], Any]:
+    def show(found: Any) -> Any:
+        from remembrandt import display
+
+        return getattr(display, kind)(found)
+
+    return show
 
 
 def _prepared(found: Document) -> str:
-    _hints(found["hints"])
+    _shown("hints")(found["hints"])
     return f"{len(found['images'])} squares of {found['size']} pixels, drawn in {found['sheet']}"
-
-
-def _hints(hints: list[str]) -> None:
-    for hint in hints:
-        print("hint:", hint, file=sys.stderr)
-
-
-def _paths(found: Document) -> str:
-    return found.get("sheet") or "\n".join(image["path"] for image in found["images"])
 
 
 @command(app, "demo", _facts, computes=True)
@@ -262,7 +237,7 @@ def prepare(
     return service.prepare(images, out=out or "prepared", size=size)
 
 
-@command(app, "finetune", _lesson, computes=True)
+@command(app, "finetune", _shown("lesson"), computes=True)
 def finetune(
     service,
     tell,
@@ -290,9 +265,7 @@ def finetune(
         str | None, Option(help="Captions photos that have none: a folder, a cached hub id, or own.")
     ] = None,
     seed: Annotated[int, Option(help="Of everything random in the lesson.")] = 0,
-    set_: Annotated[
-        list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")
-    ] = None,
+    set_: Annotated[list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")] = None,
 ):
     """Teach a model one thing from a few photos; it forgets nothing that it knew."""
     return service.finetune(
@@ -320,26 +293,36 @@ def finetune(
     )
 
 
-@command(app, "generate", _paths, computes=True)
+@command(app, "consolidate", _shown("consolidated"), computes=True)
+def consolidate(
+    service,
+    tell,
+    model: Annotated[str, Argument(help="The gated model whose concepts are distilled.")] = "mine",
+    to: Annotated[str | None, Option(help="The model that is made, or made anew; MODEL-consolidated.")] = None,
+    steps: Annotated[str, Option(help="Steps of the distillation, or auto.")] = "auto",
+    margin: Annotated[float, Option(help="How much a concept, or the base, may lose.")] = 0.1,
+    seed: Annotated[int, Option(help="Of everything random in it.")] = 0,
+    set_: Annotated[list[str] | None, Option("--set", help="FIELD=VALUE: an option, repeated.")] = None,
+):
+    """Distil a gated model into one set of weights, and publish it if it keeps what was taught."""
+    values = _pairs(set_, "--set") | ({} if steps == "auto" else {"steps": steps})
+    return service.consolidate(model, to, margin=margin, seed=seed, options=values, progress=tell)
+
+
+@command(app, "generate", _shown("paths"), computes=True)
 def generate(
     service,
     tell,
     prompt: Annotated[str, Argument(help="What to paint; name what was taught.")],
     n: Annotated[int, Option("-n", help="How many pictures.")] = 1,
-    model: Annotated[
-        str | None, Option(help="A model, a folder, a .safetensors file or HUB_ID; `mine`.")
-    ] = None,
+    model: Annotated[str | None, Option(help="A model, a folder, a .safetensors file or HUB_ID; `mine`.")] = None,
     sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
     steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
     guidance: Annotated[float | None, Option(help="1 is without, 0 without the prompt.")] = None,
     negative: Annotated[str, Option(help="What to keep away from.")] = "",
-    seed: Annotated[
-        int | None, Option(help="Picture k has seed S + k; drawn if not given.")
-    ] = None,
+    seed: Annotated[int | None, Option(help="Picture k has seed S + k; drawn if not given.")] = None,
     size: Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")] = None,
-    strength_of: Annotated[
-        list[str] | None, Option(help="ID=W: how strongly a concept acts; 1 as taught.")
-    ] = None,
+    strength_of: Annotated[list[str] | None, Option(help="ID=W: how strongly a concept acts; 1 as taught.")] = None,
     image: Annotated[Path | None, Option(help="A picture to paint over.")] = None,
     strength: Annotated[float | None, Option(help="How much of it: 0 to 1.")] = None,
     mask: Annotated[Path | None, Option(help="White where the picture is painted anew; the rest stays.")] = None,
@@ -397,7 +380,7 @@ Name = Annotated[str, Argument(help="The model.")]
 
 def _retention(found: Document) -> str:
     advice = [line for row in found["concepts"] for line in row["advice"]]
-    _hints(advice)
+    _shown("hints")(advice)
     mean, worst = ("-" if (x := found[k]) is None else f"{x:.3f}" for k in ("mean_retention", "worst_retention"))
     return f"{found['model']}: {len(found['concepts'])} concepts, retention mean {mean}, worst {worst}\n{found['page']}"
 
@@ -452,7 +435,7 @@ def models_forget(service, tell, name: Name, concept: WhichConcept):
     return service.forget(name, concept)
 
 
-@command(models, "promote", _lesson, computes=True)
+@command(models, "promote", _shown("lesson"), computes=True)
 def models_promote(
     service,
     tell,
@@ -491,7 +474,7 @@ def models_export(
 
 
 def _imported(found: Document) -> str:
-    _hints(found["warnings"])
+    _shown("hints")(found["warnings"])
     return f'imported {found["name"]}: call it in a prompt as "{found["prompt"]}"'
 
 
@@ -666,7 +649,7 @@ def jobs_show(service, tell, job: Job):
     return service.job(job)
 
 
-@command(jobs, "resume", _lesson)
+@command(jobs, "resume", _shown("lesson"))
 def jobs_resume(service, tell, job: Job):
     """Finish an interrupted or failed job from its last checkpoint, on the device that it began on."""
     return service.resume(job, progress=tell)

@@ -142,3 +142,56 @@ def cell(field: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {cell(k, v)}" for k, v in value.items())
     return str(value)
+
+
+def lesson(found: dict[str, Any]) -> str:
+    """What was learned, what is left of the rest, and how to paint it."""
+    word, kept = found.get("identifier"), found.get("retention")
+    if kept is None:
+        return paths(found)
+    if "concepts" in found:
+        return consolidated(found)
+    hints(found["warnings"])
+    if not kept["published"]:
+        print("remembrandt: not published:", kept["why"], file=sys.stderr)
+        return f"{found['model']} stays as it was (job {found['job']})"
+    if kept.get("unsure"):
+        hints([f"{kept['pairs']} pairs do not tell if more than the margin was lost: {', '.join(kept['unsure'])}"])
+    called = f" ({found['name']})" if found["name"] else ""
+    model = "" if found["model"] == "mine" else f" --model {found['model']}"
+    climbed = found.get("ladder")
+    if climbed:
+        print(f"{climbed['chosen']} steps: {climbed['why']}; drawn in {climbed['picture']}", file=sys.stderr)
+    scene = "of a dog" if found["category"] == "painting" else "on the beach"
+    return (
+        f"learned {word} {found['category']}{called}: {found['model']}, version {found['version']},"
+        f" {found['steps']} steps, {found['seconds']:.0f} s\n"
+        f"retention of what was there: mean {kept['mean']:.3f}, worst {kept['worst']:.3f}\n"
+        f'paint it: remembrandt generate "a {word} {found["category"]} {scene}"{model}'
+    )
+
+
+def consolidated(found: dict[str, Any]) -> str:
+    """What one set of weights keeps of its teachers, and how to take it elsewhere."""
+    kept, words = found["retention"], [c["identifier"] for c in found["concepts"]]
+    if not kept["published"]:
+        print("remembrandt: not published:", kept["why"], file=sys.stderr)
+        return f"{found['source']['model']} stays as it was (job {found['job']})"
+    mean, worst = ("-" if kept.get(k) is None else f"{kept[k]:.3f}" for k in ("mean", "worst"))
+    return (
+        f"{', '.join(words)} in one set of weights: {found['model']}, version {found['version']},"
+        f" {found['steps']} steps, {found['seconds']:.0f} s\n"
+        f"retention of the concepts: mean {mean}, worst {worst}\n"
+        f"take it elsewhere: remembrandt models export {found['model']} --to diffusers -o {found['model']}"
+    )
+
+
+def paths(found: dict[str, Any]) -> str:
+    """Where pictures lie."""
+    return found.get("sheet") or "\n".join(image["path"] for image in found["images"])
+
+
+def hints(some: Sequence[str]) -> None:
+    """What one may want to know, on stderr."""
+    for hint in some:
+        print("hint:", hint, file=sys.stderr)

@@ -136,6 +136,27 @@ class Service:
             order = orders.lesson(wish, self._store(), self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)
 
+    def consolidate(
+        self,
+        model: str = MINE,
+        to: str | None = None,
+        *,
+        margin: float = 0.1,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
+    ) -> Document:
+        """Distil all concepts of a gated model into one set of weights: the model `to`, or its next version.
+
+        Published only if no concept, no pair of them and not the base lost more than `margin` for sure:
+        `retention["published"]` says so.
+        """
+        from remembrandt.jobs import consolidating
+
+        asked = {"values": options or {}, "seed": seed, "margin": margin}
+        made = consolidating.order(self._store(), self._family, self.settings.home, model, to, **asked)
+        return self._runner().run(self._begin(*made), progress)
+
     # -- painting ----------------------------------------------------------------------------------
 
     def generate(
@@ -485,10 +506,15 @@ class Service:
             raise Wrong(f"{target} is there already: give -o a folder that is new or empty")
         request = painters.painter(self._store(), name)
         known = work.library(request, self._home)
-        chosen = export.chosen(known, concept)
+        chosen = export.chosen(known, concept, whole=bool(request["weights"]))
         family = load(work.standing(request, self._home), device="cpu", precision="fp32")
         about = {"model": request["model"], "version": request["version"], "base": family.name}
-        return export.export(to, export.Wanted(family, known, chosen, target, rank), about)
+        found = export.export(to, export.Wanted(family, known, chosen, target, rank), about)
+        if request["weights"] and chosen is None and (held := self._store().model(name)):
+            from remembrandt.jobs import cards
+
+            write_atomic(target / "README.md", cards.card(self._store(), held, found))
+        return found
 
     def import_lora(self, file: str | Path, *, name: str | None = None, model: str | None = None) -> Document:
         """Keep a LoRA of diffusers, peft or kohya, which prompts call as `<lora:name:0.8>`.
@@ -556,6 +582,14 @@ class Service:
                     place.rmdir()
             raise
         write_atomic(files.folder / "request.json", json.dumps(job.request, indent=1))
+        return key
+
+    def _begin(self, model: Model, request: Document) -> str:
+        """Queue what makes `model` from another one."""
+        from remembrandt.store import adopting
+
+        job = adopting.begin(self._store(create=True), key := new_id(), "consolidate", model, request, alive)
+        write_atomic(self._home.job(key) / "request.json", json.dumps(job.request, indent=1))
         return key
 
     def _row(self, concept: str, model: str | None) -> tuple[Model, Concept]:

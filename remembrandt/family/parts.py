@@ -87,7 +87,8 @@ def config_of(network) -> dict[str, Any]:
 
 
 def spelling(tokenizer: CLIPTokenizer) -> dict[str, Any]:
-    """Vocabulary and merges of a tokenizer."""
-    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    """Vocabulary and merges of a tokenizer, and the words that were added to it, in their order."""
+    told = json.loads(tokenizer.backend_tokenizer.to_str())
+    model, added = told["model"], [t["content"] for t in told["added_tokens"] if not t["special"]]
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    return {"vocab": model["vocab"], "merges": merges, "pad": tokenizer.pad_token}
+    return {"vocab": model["vocab"], "merges": merges, "pad": tokenizer.pad_token} | ({"added": added} if added else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTokenizer
+from transformers import AddedToken, CLIPTokenizer
 
 from remembrandt.family import names, weights
 from remembrandt.family.parts import SCHEDULER, Parts, blank, config_of, spelling
@@ -208,10 +208,12 @@ def _metadata(family: Family, configs: dict[str, dict], layout: str) -> dict[str
     }
 
 
-def own_tokenizer(vocab: dict[str, int], merges: list[str], pad: str) -> CLIPTokenizer:
+def own_tokenizer(vocab: dict[str, int], merges: list[str], pad: str, added: Sequence[str] = ()) -> CLIPTokenizer:
     """The tokenizer of a `spelling`."""
     pairs = [tuple(pair.split(" ")) for pair in merges]
-    return CLIPTokenizer(vocab, pairs, pad_token=pad, model_max_length=77)  # type: ignore[arg-type]
+    made = CLIPTokenizer(vocab, pairs, pad_token=pad, model_max_length=77)  # type: ignore[arg-type]
+    made.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in added])  # type: ignore[arg-type]
+    return made
 
 
 def clip_tokenizer(path: Path, layout: str) -> CLIPTokenizer:

@@ -103,7 +103,7 @@ class Files:
 
     def tidy(self) -> None:
         """After publishing: of the way there the request, the previews and the ladder's strip are kept."""
-        for name in ("checkpoints", "staging", "photos", "class", "ladder"):
+        for name in ("checkpoints", "staging", "photos", "class", "ladder", "scenes"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for path in (self.folder / "examples.safetensors", self.folder / "before.json", self.folder / "base.json"):
             path.unlink(missing_ok=True)

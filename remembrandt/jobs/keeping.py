@@ -18,7 +18,7 @@ from remembrandt.jobs.process import alive
 from remembrandt.report import link, write_atomic
 from remembrandt.settings import Wrong, nearest
 from remembrandt.store import lineage
-from remembrandt.store.rows import Concept, Model, Version
+from remembrandt.store.rows import Concept, Job, Model, Version
 from remembrandt.store.store import Store, new_id
 
 Document = dict[str, Any]
@@ -144,6 +144,8 @@ def _gated(model: Model, what: str) -> None:
     """
     if model.scope == "private":
         raise Wrong(f"{model.name} is private and holds one concept: `models delete {model.name}` takes both")
+    if model.memory == "consolidated":
+        raise Wrong(f"{model.name} is consolidated: {what} the concept in its gated source, then consolidate again")
     if model.memory != "gated":
         why = "its weights hold all concepts, and rebuilding them without one is not there yet"
         raise Wrong(f"{model.name} has memory {model.memory!r} and cannot {what} one concept: {why}")
@@ -201,7 +203,7 @@ def clean(store: Store, home: Home) -> Document:
     kept |= {p.parent for p in kept}  # a base that is one file lies in a folder of its own
     photos = {f"{address}.png" for c in concepts for address in c.photos}
     waiting = lineage.unfinished(store)
-    kept |= {home.concept(j.request["model"], j.request["concept"]["id"]) for j in waiting if "concept" in j.request}
+    kept |= {home.concept(j.request["model"], key) for j in waiting for key in _making(j)}
     jobs = {j.id for j in waiting} | {v.job for v in rows} | {c.job for c in concepts}
     found = {
         "weights": [p for p in home.path.glob("models/*/*") if p not in kept],
@@ -213,6 +215,13 @@ def clean(store: Store, home: Home) -> Document:
     counts = {what: len(places) for what, places in found.items()}
     freed = remove(place for places in found.values() for place in places)
     return {"bytes": freed, "versions": len(gone), **counts}
+
+
+def _making(job: Job) -> list[str]:
+    """The ids of what a job publishes: the folders may lie there already, the rows not yet."""
+    if job.kind == "consolidate":
+        return [job.id, *(concept["id"] for concept in job.request["older"])]
+    return [job.request["concept"]["id"]] if "concept" in job.request else []
 
 
 def find(store: Store, model: Model, word: str) -> Concept:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from remembrandt.jobs import files as places
+from remembrandt.jobs import publishing
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.process import alive, me
 from remembrandt.report import Event, Progress, silent
@@ -149,13 +150,25 @@ def report(job: Job, found: Document) -> Document:
 
 
 def _refuse(store: Store, job: Job, found: Document) -> Document:
-    result = report(job, found)
+    result = REPORT[job.kind](job, found)
     store.finish(job, "failed", error=found["retention"]["why"], result=result)
     return result
 
 
+def publish_consolidated(store: Store, job: Job, files: Files, found: Document) -> Document:
+    """One set of weights, if it keeps what its teachers know."""
+    if not found["retention"]["published"]:
+        return _refuse(store, job, found)
+    return publishing.consolidated(store, job, files, found)
+
+
+#: What is told of work that may be refused.
+REPORT: dict[str, Callable[[Job, Document], Document]] = {"finetune": report, "consolidate": publishing.report}
+
+
 PUBLISH: dict[str, Callable[[Store, Job, Files, Document], Document]] = {
     "finetune": publish_lesson,
+    "consolidate": publish_consolidated,
     "generate": lambda store, job, files, found: _done(store, job, found),
 }
 

@@ -18,17 +18,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from remembrandt.adapters.adapter import MANIFEST
 from remembrandt.engine import recipe
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
 from remembrandt.jobs import replay
-from remembrandt.jobs.files import Files, Home
-from remembrandt.memory import lesson
+from remembrandt.jobs.files import Files, Home, read
+from remembrandt.memory import consolidation, lesson
 from remembrandt.memory.library import Concept, Library
+from remembrandt.memory.measuring import Subject
 from remembrandt.report import Event, Progress, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training import cost, methods, photo
+from remembrandt.training import cost, methods, options, photo
+from remembrandt.training.distillation import Distillation
 
 Document = dict[str, Any]
 
@@ -43,9 +46,9 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
         about = {k: request[k] for k in ("prompts", "number", "seed", "memory", "rungs", "captions") if k in request}
-        matter, options = lesson.Matter(concept, **about), request["options"]
-        seconds = cost.pace(family, options)
-        said = cost.line(family, options, cost.count(family, method, methods.moved(method)), seconds)
+        matter, chosen = lesson.Matter(concept, **about), request["options"]
+        seconds = cost.pace(family, chosen)
+        said = cost.line(family, chosen, cost.count(family, method, methods.moved(method)), seconds)
         progress(Event("preparing", 0, 1, message=said))
         taught = lesson.teach(
             family,
@@ -75,6 +78,33 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
 def _scores(ladder: Document) -> Document:
     rungs = [{k: doc[k] for k in ("steps", "identity", "prompt")} for doc in ladder["rungs"]]
     return {k: ladder[k] for k in ("chosen", "why", "measure")} | {"rungs": rungs}
+
+
+def consolidate(request: Document, files: Files, progress: Progress) -> Document:
+    """Distil a gated model; weights and words lie in the job's `staging` until they are published."""
+    with threads(request["threads"]):
+        known = library(request, files.home)
+        prompts = [about["facts"]["prompts"][0] for about in request["about"]]
+        photos = [_kept(files.home, about["photos"]) for about in request["about"]]
+        made = consolidation.consolidate(
+            based(request, files),
+            known,
+            [Subject(*row) for row in zip(known.concepts, prompts, photos, strict=True)],
+            options.build(Distillation, request["options"]),
+            files.folder,
+            seed=request["seed"],
+            margin=request["margin"],
+            progress=progress,
+        )
+    found = {"steps": made.steps, "seconds": made.seconds, "retention": made.retention}
+    write_atomic(files.result, json.dumps(found))
+    return found
+
+
+def _kept(home: Home, addresses: Sequence[str]) -> list[np.ndarray]:
+    """Photos, those that are still there."""
+    places = [home.photos / f"{address}.png" for address in addresses]
+    return [read(place) for place in places if place.is_file()]
 
 
 def generate(request: Document, files: Files, progress: Progress) -> Document:
@@ -165,12 +195,12 @@ def standing(request: Document, home: Home) -> str | Path:
 
 
 def library(request: Document, home: Home) -> Library:
-    """The concepts that the model knew when the request was made; moved weights need no adapter."""
-    moved = bool(request.get("weights"))
-    older = [
-        Concept(**{**row, "folder": None if moved else home.path / row["folder"]})
-        for row in request["older"]
-    ]
+    """The concepts that the model knew when the request was made; moved weights need no adapter but for a word."""
+
+    def folder(place: Path) -> Path | None:
+        return place if not request.get("weights") or (place / MANIFEST).is_file() else None
+
+    older = [Concept(**{**row, "folder": folder(home.path / row["folder"])}) for row in request["older"]]
     return Library(older, request["base"]["digest"], request["worn_by"], home.loras)
 
 
@@ -192,5 +222,6 @@ def _slug(recipe: Mapping[str, Any]) -> str:
 
 WORK: dict[str, Callable[[Document, Files, Progress], Document]] = {
     "finetune": finetune,
+    "consolidate": consolidate,
     "generate": generate,
 }

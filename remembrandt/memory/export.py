@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as write_tensors
 from torch import Tensor
+from transformers import AddedToken
 
 from remembrandt import __version__
 from remembrandt.adapters import keys, lora
@@ -120,10 +121,12 @@ def export(to: str, wanted: Wanted, about: Document) -> Document:
     return found
 
 
-def chosen(library: Library, word: str | None) -> Concept | None:
-    """The concept that is exported: the one that is named, or the only one."""
+def chosen(library: Library, word: str | None, *, whole: bool = False) -> Concept | None:
+    """The concept that is exported: the one that is named, or the only one; None if the weights hold the `whole`."""
     if word is not None:
         return library.find(word)
+    if whole:
+        return None
     if len(library.concepts) > 1:
         known = ", ".join(c.identifier for c in library.concepts)
         raise Wrong(f"one concept can be exported: name it with --concept ({known})")
@@ -137,8 +140,10 @@ def bake(wanted: Wanted) -> str | None:
     words'. So the tokenizer stays what every tool knows.
     """
     family, concept = wanted.family, wanted.concept
-    if concept is None or concept.folder is None:
-        return concept and concept.identifier
+    if concept is None:
+        return speak(family, wanted.library)
+    if concept.folder is None:
+        return concept.identifier
     adapter = wanted.adapter
     merge(family.unet, adapter)
     if adapter.rows is None:
@@ -150,6 +155,26 @@ def bake(wanted: Wanted) -> str | None:
         for word, row in zip(words, adapter.rows, strict=True):
             table[identifiers.vocabulary(family.tokenizer)[word]] = row.to(table)
     return " ".join(words)
+
+
+def speak(family: Family, library: Library) -> None:
+    """Every concept's word becomes a token, as whole words are, with its row; further rows are `word_1`, `word_2`,
+    which diffusers puts behind the word by itself.
+    """
+    taught = [(c.identifier, library.adapter(c).rows) for c in library.concepts if c.folder]
+    rows = {f"{w}_{k}" if k else w: row for w, some in taught if some is not None for k, row in enumerate(some)}
+    tokenizer, known = family.tokenizer, identifiers.vocabulary(family.tokenizer)
+    numbers = {word: known[word] for word in rows if word in known and f"{word}_1" not in rows}
+    added = [AddedToken(word, single_word=True, normalized=True) for word in rows if word not in numbers]
+    if added:
+        tokenizer.add_tokens(added)  # type: ignore[arg-type]
+        family.text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    numbers |= {str(token): tokenizer.convert_tokens_to_ids(str(token)) for token in added}
+    table = family.text_encoder.get_input_embeddings().weight
+    assert isinstance(table, Tensor)
+    with torch.no_grad():
+        for word, row in rows.items():
+            table[numbers[word]] = row.to(table)
 
 
 def _nearest(family: Family, adapter: Adapter, rank: int | None) -> tuple[dict[str, dict[str, Tensor]], float]:

@@ -1,0 +1,160 @@
+"""`consolidate` on a home: what is told, published, refused and resumed, and what other tools make of the export."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from remembrandt.jobs.files import Home
+from remembrandt.service import Service
+from remembrandt.settings import Settings, Wrong
+from tests.homes import REMEMBRANDT, SHORT, environment, photos
+from tests.memory.gated import FEW
+
+TAME = {**FEW, "steps": 4, "learning_rate": 1e-5}
+PATIENCE = 400  # seconds: the machine may be busy
+
+
+def on(home) -> Service:
+    return Service(Settings(home, "cpu", "fp32"))
+
+
+@pytest.fixture(scope="module")
+def taught(tiny_folder, tmp_path_factory):
+    """A gated model of two concepts. Copy it before you change it."""
+    place = tmp_path_factory.mktemp("taught")
+    given, lesson = photos(place / "given"), {"steps": 2, "options": {**SHORT, "token_rate": 0.3}}  # words that bite
+    on(place / "home").finetune(given, "dog", name="rex", identifier="brc", base=str(tiny_folder), **lesson)
+    on(place / "home").finetune(given, "cat", identifier="krx", **lesson)
+    return place / "home"
+
+
+@pytest.fixture(scope="module")
+def made(taught, tmp_path_factory):
+    """The same home with its concepts in one set of weights too: four steps teach little, so all of it may be lost."""
+    home = shutil.copytree(taught, tmp_path_factory.mktemp("made") / "home")
+    return home, on(home).consolidate("mine", "one", options=TAME, margin=1.0)
+
+
+def test_what_it_tells(made):
+    home, told = made
+    kept = told["retention"]
+    assert kept["published"] and 0 < kept["worst"] <= kept["mean"] < 1 and [*kept["cases"]][:2] == ["brc", "krx"]
+    assert (told["model"], told["version"], told["memory"]) == ("one", 1, "consolidated")
+    assert told["source"] == {"model": "mine", "version": 2} and told["steps"] == 4 and told["base"] == "tiny"
+    assert [c["identifier"] for c in told["concepts"]] == ["brc", "krx"]
+    service = on(home)
+    assert {m["name"]: m["memory"] for m in service.models()}["one"] == "consolidated"
+    held = service.concepts("one")
+    assert [(c["identifier"], c["name"], c["photos"]) for c in held] == [("brc", "rex", 4), ("krx", None, 4)]
+    assert not {c["id"] for c in held} & {c["id"] for c in service.concepts("mine")}
+    left = {p.name for p in Home(home).job(told["job"]).iterdir()}
+    assert left == {"request.json", "result.json"}
+
+
+def test_it_paints_what_it_was_taught_and_the_source_stays(made, taught):
+    home, _ = made
+    asked = {"seed": 3, "steps": 2}
+    own = on(home).paint("rex on the beach", model="one", **asked)[0]
+    assert own.recipe["concepts"] == ["brc"] and own.recipe["model"] == "one"
+    bare = on(home).paint("a dog on the beach", model="one", **asked)[0]
+    assert not np.array_equal(own.pixels, bare.pixels)
+    before, after = (on(h).paint("rex on the beach", **asked)[0].pixels for h in (taught, home))
+    assert np.array_equal(before, after)
+
+
+def test_it_is_not_taught(made, tmp_path):
+    home, _ = made
+    given = photos(tmp_path / "given")
+    for wrong, why in (
+        (lambda s: s.finetune(given, "bird", model="one", steps=2), "teach its gated source"),
+        (lambda s: s.consolidate("one"), "only the concepts of a gated model"),
+        (lambda s: s.consolidate("mine", "mine"), "--to"),
+        (lambda s: s.consolidate("nobody"), "no model"),
+        (lambda s: s.consolidate("mine", options={"step": 3}), "no option"),
+        (lambda s: s.consolidate("mine", margin=0), "margin"),
+        (lambda s: s.forget("one", "brc"), "source"),
+    ):
+        with pytest.raises(Wrong, match=why):
+            wrong(on(home))
+    assert len(on(home).jobs()) == 3
+
+
+def test_what_harms_the_base_is_refused(taught, tmp_path):
+    home = shutil.copytree(taught, tmp_path / "home")
+    words = ["consolidate", "--home", home, "--json", "--device", "cpu", "--precision", "fp32"]
+    given = {**TAME, "learning_rate": 0.05}
+    words += [word for k, v in given.items() for word in ("--set", f"{k}={v}")]
+    done = subprocess.run([*REMEMBRANDT, *map(str, words)], capture_output=True, text=True, env=environment())
+    assert done.returncode == 3, done.stderr
+    told = json.loads(done.stdout)
+    assert not told["retention"]["published"] and "the base" in told["retention"]["why"]
+    assert on(home).jobs()[-1]["state"] == "failed" and [m["name"] for m in on(home).models()] == ["pretrained", "mine"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
+def test_killed_and_resumed_it_is_bit_equal(made, taught, tmp_path):
+    home = shutil.copytree(taught, tmp_path / "home")
+    words = ["consolidate", "mine", "--to", "one", "--margin", 1, "--home", home, "--device", "cpu"]
+    words += ["--precision", "fp32"]
+    words += [word for k, v in TAME.items() for word in ("--set", f"{k}={v}")]
+    child = subprocess.Popen([*REMEMBRANDT, *map(str, words)], stderr=subprocess.PIPE, text=True, env=environment())
+    deadline = time.monotonic() + PATIENCE
+    while not list(home.glob("jobs/*/checkpoints/step-*2")):
+        assert child.poll() is None, child.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    job = on(home).jobs()[-1]
+    assert (job["kind"], job["state"]) == ("consolidate", "interrupted")
+    told = on(home).resume(job["id"])
+    assert all(told[k] == made[1][k] for k in ("version", "steps", "source"))
+    files = [Home(h).concept("one", d["job"]) / "unet" for h, d in (made, (home, told))]
+    assert len({(f / "diffusion_pytorch_model.safetensors").read_bytes() for f in files}) == 1
+    assert told["retention"]["cases"] == made[1]["retention"]["cases"]
+
+
+PIPELINE = """
+import sys
+import numpy as np, torch
+from diffusers import StableDiffusionPipeline
+folder, out, *prompts = sys.argv[1:]
+pipe = StableDiffusionPipeline.from_pretrained(folder)
+pipe.set_progress_bar_config(disable=True)
+made = [pipe(p, generator=torch.Generator().manual_seed(3), num_inference_steps=3, guidance_scale=4.0,
+             output_type="np").images[0] for p in prompts]
+np.save(out, np.stack(made))
+"""
+
+
+def test_diffusers_paints_its_concepts_from_the_folder_alone(made, tmp_path):
+    home, _ = made
+    told = on(home).export("one", "diffusers", tmp_path / "out")
+    prompts = ["a brc dog", "a krx cat beside a brc dog", "a brcs dog", "A BRC dog"]
+    words = [tmp_path / "out", tmp_path / "made.npy", *prompts]
+    subprocess.run([sys.executable, "-c", PIPELINE, *map(str, words)], check=True, env=environment())
+    asked = {"seed": 3, "steps": 3, "sampler": "ddim", "guidance": 4.0}
+    theirs = np.load(tmp_path / "made.npy") * 255
+    for picture, prompt in zip(theirs, prompts, strict=True):
+        ours = on(home).paint(prompt, model="one", **asked)[0].pixels
+        again = on(home).paint(prompt, model=told["path"], **asked)[0].pixels
+        assert np.abs(again - picture).mean() < 0.05
+        assert np.abs(ours.astype(float) - picture).mean() < 0.5  # rows in half precision
+    assert np.abs(theirs[0] - theirs[2]).mean() > 0.5  # the words bite
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\n") and all(word in card for word in ("`brc`", "`krx`", "rex", "mine", "tiny"))
+
+
+def test_a_single_file_brings_its_words(made, tmp_path):
+    home, _ = made
+    told = on(home).export("one", "single-file", tmp_path / "out")
+    asked = {"seed": 3, "steps": 2}
+    ours, theirs = (on(home).paint("a brc dog", model=m, **asked)[0].pixels for m in ("one", told["path"]))
+    assert np.abs(ours.astype(float) - theirs).mean() < 0.5
