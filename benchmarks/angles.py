@@ -126,7 +126,7 @@ def main(given: Sequence[str] | None = None) -> None:
     scenes = [pictures.scene(pictures.UNSEEN + 7_000 + k) for k in range(size.renders)]
     renders = np.stack([pictures.picture(pictures.UNSEEN + 7_000 + k) for k in range(size.renders)])
     said = [canonical(scene) for scene in scenes[: size.shown]]
-    rows, found = [("renders", list(renders[: size.shown]))], {}
+    rows, below, found = [("renders", list(renders[: size.shown]))], [], {}
     for name, act in KEPT.items():
         with keeping(family.vae, act):
             again = through(family, renders)
@@ -135,10 +135,11 @@ def main(given: Sequence[str] | None = None) -> None:
             judge = lambda: exam(paint(family), readers(family), singles=size.questions, pairs=0)  # noqa: E731
             seen = once(work / f"{name}.json", judge)
         found[name] = {"autoencoder_psnr": psnr(again, renders), "exam": seen}
-        rows += [(f"autoencoder: {name}", list(again[: size.shown])), (f"painter: {name}", list(painted))]
+        rows.append((f"autoencoder: {name}", list(again[: size.shown])))
+        below.append((f"painter: {name}", list(painted)))
     told = plain({"kept": found, "size": vars(size), **computing(family)})
     write_atomic(out, json.dumps(told, indent=1) + "\n")
-    sheet(rows, "Angles and magnitudes", cell=96).save(out.with_suffix(".png"))
+    sheet([*rows, *below], "Angles and magnitudes", cell=96).save(out.with_suffix(".png"))
     print(json.dumps(told["kept"], indent=1))
 
 

@@ -17,18 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from benchmarks import arguments, kept, once, places, plain, say
+from benchmarks import arguments, averaged, kept, once, places, plain, say
 from benchmarks.concepts import ORDERS, Concept, Ruler, digest, order, paint, readers, rulers, stopped
+from benchmarks.cost import dressed
 from benchmarks.exam import painter
 from benchmarks.painting import computing
 from remembrandt.evaluation import features
 from remembrandt.family.family import Family
-from remembrandt.family.load import load
+from remembrandt.family.load import load, save
 from remembrandt.memory.measuring import BASE
 from remembrandt.report import write_atomic
-from remembrandt.service import Service
 from remembrandt.studio import Studio
 
 MODEL, ONE = "mine", "one"
@@ -63,6 +64,8 @@ ARMS = {
     "balanced": Arm("the default policy", policy="balanced"),
     "gated": Arm("an adapter a concept", memory="gated", method="oft"),
     "consolidated": Arm("all adapters of `gated` distilled into one set of weights", memory="consolidated"),
+    "mean": Arm("the mean of the adapters of `gated`, untrained", memory="consolidated"),
+    "regmean": Arm("RegMean of the adapters of `gated`, untrained", memory="consolidated"),
 }
 
 
@@ -72,7 +75,7 @@ class Size:
 
     concepts: int = 12
     steps: Mapping[str, int | None] = field(default_factory=lambda: {"replay": 200, "gated": 300, "consolidated": None})
-    each: int = 2
+    each: int = 1
     seeds: int = 1
     questions: int = 128
 
@@ -124,9 +127,21 @@ class Bench:
                 photo.unlink()
         return lesson.identifier
 
+    def distil(self, studio: Studio, seed: int) -> None:
+        """The model ONE of the gated model, unless it is there already."""
+        if ONE not in {m["name"] for m in studio.models()}:
+            steps = self.size.steps["consolidated"]
+            options = {} if steps is None else {"steps": steps}
+            told = studio.consolidate(MODEL, ONE, margin=MARGIN, seed=seed, options=options)
+            if not told["retention"]["published"]:
+                raise Refused(told["retention"].get("why"))
+
     def look(self, studio: Studio, model: str, concept: Concept, word: str, shown: Path) -> Document:
-        """One concept as it is now; its first picture lies in `shown`."""
-        made = paint(studio, concept.prompts(word), model, self.size.each)
+        """One concept as it is now."""
+        return self.judge(paint(studio, concept.prompts(word), model, self.size.each), concept, word, shown)
+
+    def judge(self, made: Sequence[np.ndarray], concept: Concept, word: str, shown: Path) -> Document:
+        """Pictures of a concept; the first will lie in `shown`."""
         shown.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(made[0]).save(shown)
         scale = self.scales[concept.label]
@@ -144,7 +159,7 @@ class Bench:
 
         classes = {}
         for category in dict.fromkeys(c.category for c in story):
-            made = paint(studio, [f"a {category}"], model, 8 * self.size.each)
+            made = paint(studio, [f"a {category}"], model, min(64, 16 * self.size.each))
             of = {c.label: self.scales[c.label] for c in story if c.category == category}
             rows = {k: {"identity": s.identity(made), "identified": s.identified(made)} for k, s in of.items()}
             classes |= rows
@@ -183,26 +198,30 @@ def sequence(bench: Bench, name: str, story: Sequence[Concept], seed: int) -> Do
     return {"lessons": lessons, "after": after}
 
 
-def consolidated(bench: Bench, story: Sequence[Concept], seed: int, gated: Document) -> Document:
-    """The teachers, then the one set of weights that was distilled from them, as if that were a second lesson."""
-    studio, place = Studio(bench.work / "gated" / str(seed) / "home"), bench.work / "consolidated" / str(seed)
+def in_one(bench: Bench, name: str, story: Sequence[Concept], seed: int, gated: Document) -> Document:
+    """The teachers, then one set of weights that was made of them, as if that were a second lesson."""
+    home, place = bench.work / "gated" / str(seed) / "home", bench.work / name / str(seed)
     teachers = gated["lessons"][-1]
+    studio, words = Studio(home), [row["word"] for row in teachers["concepts"]]
+    shown = [place / "pictures" / f"{c.label}.png" for c in story]
 
-    def distil() -> Document:
-        began, steps = time.monotonic(), bench.size.steps["consolidated"]
-        if ONE not in {m["name"] for m in studio.models()}:
-            options = {} if steps is None else {"steps": steps}
-            told = studio.consolidate(MODEL, ONE, margin=MARGIN, seed=seed, options=options)
-            if not told["retention"]["published"]:
-                raise Refused(told["retention"].get("why"))
-        taught = time.monotonic() - began
-        words = [row["word"] for row in teachers["concepts"]]
-        shown = [place / "pictures" / f"{c.label}.png" for c in story]
-        rows = [bench.look(studio, ONE, c, w, s) for c, w, s in zip(story, words, shown, strict=True)]
-        return {"seconds": taught, "concepts": rows}
+    def make() -> Document:
+        began = time.monotonic()
+        if name == "consolidated":
+            bench.distil(studio, seed)
+            painted = [paint(studio, c.prompts(w), ONE, bench.size.each) for c, w in zip(story, words, strict=True)]
+        else:
+            family, library = dressed(home)
+            own = averaged.averaged(family, library, story, name)
+            save(own, place / "family")
+            prompts = [c.prompts(w) for c, w in zip(story, words, strict=True)]
+            painted = [averaged.paint(own, library, some, bench.size.each) for some in prompts]
+        rows = [bench.judge(*row) for row in zip(painted, story, words, shown, strict=True)]
+        return {"seconds": time.monotonic() - began, "concepts": rows}
 
-    lessons = [teachers, once(place / "lesson-00.json", distil)]
-    return {"lessons": lessons, "after": once(place / "after.json", lambda: bench.standing(studio, ONE, story))}
+    lessons = [teachers, once(place / "lesson-00.json", make)]
+    model = ONE if name == "consolidated" else str(place / "family")
+    return {"lessons": lessons, "after": once(place / "after.json", lambda: bench.standing(studio, model, story))}
 
 
 def run(bench: Bench, stories: Sequence[Sequence[Concept]], names: Sequence[str]) -> tuple[Document, kept.Runs]:
@@ -210,13 +229,14 @@ def run(bench: Bench, stories: Sequence[Sequence[Concept]], names: Sequence[str]
     studio, runs = Studio(bench.work / "base"), kept.Runs()
     before = once(bench.work / "base.json", lambda: bench.standing(studio, bench.base, stories[0]))
     for name in names:
-        told = runs.get("gated") if name == "consolidated" else None
-        source = "gated" if name == "consolidated" else name
-        told = told or [sequence(bench, source, story, seed) for seed, story in enumerate(stories)]
-        if name == "consolidated":
-            told = [consolidated(bench, story, seed, told[seed]) for seed, story in enumerate(stories)]
-        runs[name] = told
-    figures = {n: kept.summed(told, before, sequential=n != "consolidated") for n, told in runs.items()}
+        made = ARMS[name].memory == "consolidated"
+        told = runs.get("gated") if made else None
+        told = told or [sequence(bench, "gated" if made else name, story, seed) for seed, story in enumerate(stories)]
+        try:
+            runs[name] = [in_one(bench, name, s, k, told[k]) for k, s in enumerate(stories)] if made else told
+        except Refused as why:
+            say(f"{name} is left out: {why}")
+    figures = {n: kept.summed(told, before, sequential=ARMS[n].memory != "consolidated") for n, told in runs.items()}
     arms = plain({n: {"about": ARMS[n].about, **figures[n]} for n in runs})
     return {"verdicts": plain(kept.verdicts(arms)), "arms": arms, "base": before["exam"]}, runs
 
@@ -229,9 +249,6 @@ def main(given: Sequence[str] | None = None) -> None:
     names = asked.arms.split(",")
     if strange := sorted(set(names) - set(ARMS)):
         parser.error(f"there is no arm {strange[0]!r}: {', '.join(ARMS)}")
-    if not hasattr(Service, "consolidate") and "consolidated" in names:
-        names.remove("consolidated")
-        say("this version cannot consolidate: that arm is left out")
     family, size = load(asked.base), SIZES[asked.size]
     work, out = places(asked, "forgetting" if asked.order == "mixed" else f"forgetting-{asked.order}", family.digest)
     stories = [order(asked.order, size.concepts, seed) for seed in range(size.seeds)]

@@ -44,7 +44,7 @@ def summed(runs: Sequence[Document], before: Document, *, sequential: bool = Tru
     own = np.concatenate([firsts(a)[older] for a in whole])
     last = np.concatenate([a[-1][older] for a in whole])
     exam = before["exam"]
-    exams = [{k: run["after"]["exam"][k] / exam[k] for k in exam if exam[k]} for run in runs]
+    examined = {k: float(np.mean([run["after"]["exam"][k] for run in runs])) for k in exam}
     classes = [(before["classes"][k], now) for run in runs for k, now in run["after"]["classes"].items()]
     leaks, shifts = ([number(now[w]) - number(was[w]) for was, now in classes] for w in ("identified", "identity"))
     share = np.minimum(last / np.where(own > LEARNED, own, np.nan), 1)
@@ -62,8 +62,8 @@ def summed(runs: Sequence[Document], before: Document, *, sequential: bool = Tru
         "leak": interval(leaks),
         "prior_shift": float(np.nanmean(shifts)) if np.isfinite(shifts).any() else None,
         "base_drift": float(np.mean([drift(run["after"], before) for run in runs])),
-        "styles_kept": float(np.mean([e.get("style", np.nan) for e in exams])),
-        "prompts_kept": {k: float(np.mean([e[k] for e in exams])) for k in exams[0]},
+        "styles_kept": examined["style"] / exam["style"] if exam.get("style") else None,
+        "exam_gained": {k: examined[k] - exam[k] for k in exam},
         "equal_to_the_bit": all(
             hashed == {c["word"]: c["hash"] for c in run["lessons"][-1]["concepts"]}
             for run, hashed in zip(runs, hashes, strict=True)
@@ -92,13 +92,13 @@ def verdicts(arms: Document) -> Document:
         said["balanced: retention (>= 0.85)"] = arms["balanced"]["retention"]
         said["balanced: leak (<= 0.05)"] = arms["balanced"]["leak"]
         said["balanced: base styles kept (>= 0.95)"] = arms["balanced"]["styles_kept"]
-    if {"big", "balanced"} <= set(arms):
+    if {"big", "balanced"} <= set(arms) and len({len(arms[n]["lost_by_concept"]) for n in ("big", "balanced")}) == 1:
         both = np.stack([arms[n]["lost_by_concept"] for n in ("balanced", "big")], 1)
         ratio = interval(both, lambda rows: float(rows[:, 0].mean() / rows[:, 1].mean()))
         said["balanced over big: what is lost (<= 0.5)"] = ratio
     if "consolidated" in arms:
         said["consolidated: of its teachers' identity (>= 0.92 of 12)"] = arms["consolidated"]["retention"]
-        said["consolidated: prompts kept"] = arms["consolidated"]["prompts_kept"]
+        said["consolidated: exam on the base's prompts (-0.02)"] = arms["consolidated"]["exam_gained"]
     return said
 
 

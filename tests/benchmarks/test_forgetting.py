@@ -80,17 +80,18 @@ def test_intervals_hold_the_mean_and_shrink():
 
 
 def test_from_command_to_picture_and_on(judged, tmp_path, monkeypatch):
-    """Two lessons of two steps by replay and by the gate; the second run teaches nothing."""
+    """Two lessons of two steps by replay and by the gate, whose adapters are averaged; a second run teaches nothing."""
     out = tmp_path / "forgetting.json"
     words = ["--tiny", "--base", str(judged), "--work", str(tmp_path / "work"), "-o", str(out)]
-    forgetting.main([*words, "--arms", "big-generated,gated"])
+    forgetting.main([*words, "--arms", "big-generated,gated,mean,regmean"])
     found = json.loads(out.read_text())
     kept_whole = {"equal_to_the_bit": True, "base_drift": 0.0, "prior_shift": 0.0}
     assert found["verdicts"]["gated: forgets nothing (true, 0, 0)"] == kept_whole
     assert not found["arms"]["big-generated"]["equal_to_the_bit"] and out.with_suffix(".png").is_file()
+    assert len(found["arms"]["regmean"]["matrix"][0]) == 2  # the teachers, and what came of them
     assert {"commit", "versions", "hardware", "rulers", "stories"} <= set(found)
     monkeypatch.setattr(forgetting.Studio, "finetune", None)
     out.unlink()
-    forgetting.main([*words, "--arms", "big-generated,gated"])
+    forgetting.main([*words, "--arms", "big-generated,gated,mean,regmean"])
     again = json.loads(out.read_text())
     assert again["arms"] == found["arms"]
