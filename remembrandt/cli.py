@@ -264,6 +264,7 @@ def finetune(
     captioner: Annotated[
         str | None, Option(help="Captions photos that have none: a folder, a cached hub id, or own.")
     ] = None,
+    mask_dir: Annotated[Path | None, Option(help="Masks named as the photos: white is learned.")] = None,
     seed: Annotated[int, Option(help="Of everything random in the lesson.")] = 0,
     set_: Annotated[list[str] | None, Option("--set", help="FIELD=VALUE: an option of the method, repeated.")] = None,
 ):
@@ -287,6 +288,7 @@ def finetune(
         policy=policy,
         margin=margin,
         captioner=captioner,
+        mask_dir=mask_dir,
         seed=seed,
         options=_pairs(set_, "--set"),
         progress=tell,

@@ -95,6 +95,7 @@ class Service:
         policy: str | None = None,
         margin: float = 0.1,
         captioner: str | None = None,
+        mask_dir: str | Path | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
         progress: Progress = silent,
@@ -132,6 +133,7 @@ class Service:
                 policy,
                 margin,
                 captioner,
+                mask_dir,
             )
             order = orders.lesson(wish, self._store(), self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)
@@ -572,6 +574,7 @@ class Service:
         files = Files(self._home, key := new_id(), self._load)
         try:
             files.give(order.squares)
+            files.give(order.masks, "masks")
             files.give(order.class_squares, "class")
             store = self._store(create=True)
             job = store.enter(key, "finetune", order.model, order.compose, alive)

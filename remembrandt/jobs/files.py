@@ -90,10 +90,10 @@ class Files:
             place.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(square).save(place)
 
-    def keep_photos(self) -> list[str]:
-        """The job's photos under their content's address; returns the addresses."""
+    def keep_photos(self, name: str = "photos") -> list[str]:
+        """The job's photos, or their masks, under their content's address; returns the addresses."""
         kept = []
-        for path in sorted((self.folder / "photos").glob("*.png")):
+        for path in sorted((self.folder / name).glob("*.png")):
             data = path.read_bytes()
             kept.append(address(data))
             place = self.home.photos / f"{kept[-1]}.png"
@@ -103,7 +103,7 @@ class Files:
 
     def tidy(self) -> None:
         """After publishing: of the way there the request, the previews and the ladder's strip are kept."""
-        for name in ("checkpoints", "staging", "photos", "class", "ladder", "scenes"):
+        for name in ("checkpoints", "staging", "photos", "masks", "class", "ladder", "scenes"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for path in (self.folder / "examples.safetensors", self.folder / "before.json", self.folder / "base.json"):
             path.unlink(missing_ok=True)

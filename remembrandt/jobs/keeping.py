@@ -201,7 +201,7 @@ def clean(store: Store, home: Home) -> Document:
     needed = {c.folder for c in concepts} | {v.weights for v in rows} | {m.base["folder"] for m in models}
     kept = {home.path / Path(place) for place in needed if place}
     kept |= {p.parent for p in kept}  # a base that is one file lies in a folder of its own
-    photos = {f"{address}.png" for c in concepts for address in c.photos}
+    photos = {f"{address}.png" for c in concepts for address in _shown(c)}
     waiting = lineage.unfinished(store)
     kept |= {home.concept(j.request["model"], key) for j in waiting for key in _making(j)}
     jobs = {j.id for j in waiting} | {v.job for v in rows} | {c.job for c in concepts}
@@ -234,8 +234,13 @@ def find(store: Store, model: Model, word: str) -> Concept:
     return found
 
 
+def _shown(concept: Concept) -> list[str]:
+    """The addresses of what it was taught from: its photos, and their masks."""
+    return [*concept.photos, *concept.facts.get("masks", ())]
+
+
 def _alone(store: Store, home: Home, concepts: list[Concept]) -> list[Path]:
     """The photos and lessons' files of these concepts, but for photos that others were taught with too."""
-    still = {address for c in lineage.everything(store)[2] for address in c.photos}
-    photos = {home.photos / f"{a}.png" for c in concepts for a in c.photos if a not in still}
+    still = {address for c in lineage.everything(store)[2] for address in _shown(c)}
+    photos = {home.photos / f"{a}.png" for c in concepts for a in _shown(c) if a not in still}
     return [*sorted(photos), *(home.job(c.job) for c in concepts)]

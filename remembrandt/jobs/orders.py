@@ -53,15 +53,17 @@ class Wish:
     policy: str | None = None
     margin: float = retention.MARGIN
     captioner: str | None = None
+    masks: Any = None  # a folder, or files in the order of the photos
     captions: Sequence[str | None] | None = None  # of each photo, instead of the texts beside them
 
 
 @dataclass(frozen=True)
 class Order:
-    """A checked lesson: the model's row, its squares, and `compose(used) -> (word, request)`."""
+    """A checked lesson: the model's row, its squares and their masks, `compose(used) -> (word, request)`."""
 
     model: Model
     squares: list[np.ndarray]
+    masks: list[np.ndarray]
     class_squares: list[np.ndarray]
     compose: Callable[[set[str]], tuple[str, Document]]
 
@@ -78,6 +80,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     family = text_to_image(load(_source(held, wish, store, home)))
     method = methods.method(method_name, wish.options or {}, family)
     prepared = photos.prepare(wish.images, family.record.size)
+    masks = photos.masks(wish.masks, prepared) if wish.masks else []
     given, squares = wish.captions or prepared.captions, prepared.squares
     captions = captioning.captions(given, wish.captioner, squares, category, family)
     beside = _class_squares(wish, model.memory, method_name, family)
@@ -116,7 +119,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     compose = _composer(wish, category, family, older, about, captions)
     compose(used)
     row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)
-    return Order(row, list(prepared.squares), beside, compose)
+    return Order(row, squares, masks, beside, compose)
 
 
 def _category(category: str) -> str:
@@ -199,13 +202,8 @@ def source(base: str, store: Store) -> str:
 
 
 def _base(family: Family, base: str) -> Document:
-    return {
-        "source": spelled(base),
-        "name": family.name,
-        "revision": family.revision,
-        "digest": family.digest,
-        "folder": None,
-    }
+    about = {"name": family.name, "revision": family.revision, "digest": family.digest}
+    return {"source": spelled(base), **about, "folder": None}
 
 
 def _class_squares(wish: Wish, memory: str, method: str, family: Family) -> list[np.ndarray]:

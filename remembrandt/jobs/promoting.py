@@ -15,8 +15,9 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
     """The wish that teaches `concept` to the model `to` as it was taught: a promotion."""
     if to == held.name:
         raise Wrong(f"{held.name} knows {concept.identifier!r} already: give another model to --to")
-    photos = [home.photos / f"{address}.png" for address in concept.photos]
-    if not photos or not all(p.is_file() for p in photos):
+    kept = concept.photos, concept.facts.get("masks", ())
+    photos, masks = ([home.photos / f"{address}.png" for address in some] for some in kept)
+    if not photos or not all(p.is_file() for p in (*photos, *masks)):
         raise Wrong(f"the photos of {concept.identifier!r} are gone: teach {to} from your own with finetune")
     target, facts, word = store.model(to), concept.facts, concept.identifier
     new = target is None or not target.version
@@ -36,5 +37,6 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         class_prompt=facts["class_prompt"] if held.memory == "replay" else None,
         seed=facts["seed"],
         options=facts["options"],
+        masks=masks,
         captions=[free(said) for said in facts.get("captions") or []] or None,
     )

@@ -48,12 +48,8 @@ def plan(
         "class": split.classes,
         "class_prompts": {c.category.lower(): c.facts["class_prompt"] for c in older},
         "past": {
-            c.id: {
-                "count": split.concepts[c.id],
-                "photos": c.photos,
-                "prompts": c.facts["prompts"],
-                "known": told.get(c.id),
-            }
+            c.id: {"count": split.concepts[c.id], "photos": c.photos, "known": told.get(c.id)}
+            | {k: c.facts.get(k) for k in ("prompts", "captions", "masks")}
             for c in older
         },
     }
@@ -79,8 +75,7 @@ def priors(family: Family, request: Document, files: Files, progress: Progress) 
             found += examples.encode(family, squares, [prompt], kind="class", weight=count)
     for row in plan["past"].values():
         if row["count"]:
-            squares = _past(family, row, files, progress)
-            found += examples.encode(family, squares, row["prompts"], kind="past", weight=row["count"])
+            found += _past(family, row, files, progress)
     return found
 
 
@@ -92,16 +87,26 @@ def _base(family: Family, request: Document, files: Files) -> Family:
     return files.load(place, request["device"], request["precision"], own=True)
 
 
-def _past(family: Family, row: Document, files: Files, progress: Progress) -> list:
-    """The real photos of a concept but for the one that it is measured on; where they were deleted, what the model
-    paints for it.
+def _past(family: Family, row: Document, files: Files, progress: Progress) -> list[Example]:
+    """The real photos of a concept, as they were taught, but for the one that it is measured on; where they were
+    deleted, what the model paints for it.
     """
-    places = [files.home.photos / f"{address}.png" for address in row["photos"]]
-    squares = [read(place) for place in places if place.is_file()]
-    if squares:
-        return list(measuring.taught(squares)) if len(squares) == len(places) else squares
+
+    def place(address: str) -> Path:
+        return files.home.photos / f"{address}.png"
+
+    told = [[said] for said in row.get("captions") or ()] or [row["prompts"]] * len(row["photos"])
+    masks = [read(place(a))[..., 0] if place(a).is_file() else None for a in row.get("masks") or ()]
+    rows = zip(row["photos"], told, masks or [None] * len(told), strict=True)
+    kept = [(read(place(a)), said, mask) for a, said, mask in rows if place(a).is_file()]
+    if len(kept) == len(row["photos"]):
+        kept = kept[: len(measuring.taught([square for square, *_ in kept]))]
+    if kept:
+        how = {"kind": "past", "weight": row["count"] / len(kept)}
+        return [e for square, said, mask in kept for e in examples.encode(family, [square], said, masks=[mask], **how)]
     count = min(CLASS_IMAGES, row["count"])
-    return class_images.paint(family, row["prompts"][0], count, files.home.class_pictures, progress=progress)
+    squares = class_images.paint(family, row["prompts"][0], count, files.home.class_pictures, progress=progress)
+    return examples.encode(family, squares, row["prompts"], kind="past", weight=row["count"])
 
 
 def judge(request: Document, files: Files, progress: Progress) -> Document:

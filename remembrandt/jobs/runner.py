@@ -95,6 +95,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
         base = {**base, "folder": keep_base(files, request)}
     facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names", "captions")}
     facts["options"] = {**request["options"], "steps": found["steps"]}  # a promotion teaches as many
+    facts["masks"] = files.keep_photos("masks")
     concept = Concept(
         about["id"],
         job.model or "",

@@ -46,6 +46,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
         about = {k: request[k] for k in ("prompts", "number", "seed", "memory", "rungs", "captions") if k in request}
+        about["masks"] = [mask[..., 0] for mask in files.squares("masks")]
         matter, chosen = lesson.Matter(concept, **about), request["options"]
         seconds = cost.pace(family, chosen)
         said = cost.line(family, chosen, cost.count(family, method, methods.moved(method)), seconds)

@@ -53,6 +53,7 @@ class Matter:
     memory: str = "gated"
     rungs: Sequence[int] = ()  # of the ladder, in steps; the last is the whole lesson
     captions: Sequence[str] | None = None  # of each photo, instead of the prompts
+    masks: Sequence[np.ndarray] = ()  # of each photo, uint8 (s, s): white is learned, black is not
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,9 @@ def _examples(
     path = folder / "examples.safetensors"
     if not path.is_file():
         told = [[c] for c in matter.captions or ()] or [matter.prompts] * len(photos)
-        pairs, share = zip(photos, told, strict=False), 1 / len(photos)  # a photo that is held out has a caption, too
-        taught = [e for photo, said in pairs for e in examples.encode(family, [photo], said, weight=share)]
+        rows = zip(photos, told, matter.masks or [None] * len(photos), strict=False)  # one held out has its own, too
+        about = [(([photo], said), {"masks": [mask], "weight": 1 / len(photos)}) for photo, said, mask in rows]
+        taught = [e for given, how in about for e in examples.encode(family, *given, **how)]
         examples.save([*taught, *beside()], path)
     return examples.load(path)
 

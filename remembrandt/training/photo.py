@@ -71,6 +71,25 @@ def whole(path: Path) -> np.ndarray:
         return np.asarray(_srgb(_open(path, 10**6)[0])[0])
 
 
+def mask(path: Path, like: Photo) -> np.ndarray:
+    """The mask at `path` as the square of its photo, uint8 (s, s): its alpha where it has one, else its brightness.
+
+    Raises `Wrong` as `prepare` does.
+    """
+    size = len(like.square)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture, full, _ = _open(path, size)
+        if abs(full[0] * like.size[1] - full[1] * like.size[0]) > 0.02 * full[1] * like.size[0]:
+            raise Wrong(f"has another shape ({_by(full)}) than its photo ({_by(like.size)})")
+        picture = _eight_bit(picture)
+        shade = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else picture.convert("L")
+        found = np.asarray(_square(shade, size))
+    if found.max() < 128:
+        raise Wrong("hides all of its photo: what counts is white")
+    return found
+
+
 def middle(size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The largest square in the middle of (w, h)."""
     side = min(size)

@@ -78,6 +78,36 @@ def inspect(images: Images, size: int) -> Prepared:
     return Prepared(found, faults, photo_hints.hints(found, size) if found else [], captions[: len(found)])
 
 
+def masks(given: str | os.PathLike | Sequence[Path], prepared: Prepared) -> list[np.ndarray]:
+    """The mask (uint8 (size, size), white counts) of each photo: `given` in their order, or in a folder by their names.
+
+    A photo that has none there counts whole. `Wrong` tells all faults at once.
+    """
+    if isinstance(given, str | os.PathLike):
+        place = Path(given).expanduser()
+        if not place.is_dir():
+            raise Wrong(f"there is no folder {place}: give the one that holds the masks")
+        inside = sorted(p.relative_to(place) for p in place.rglob("*") if p.is_file())
+        known = {path.with_suffix(""): place / path for path in inside if not _litter(path)}
+        stems = [Path(name).with_suffix("") for name in prepared.names]
+        faults = [f"{path.name} has the name of no photo" for stem, path in known.items() if stem not in stems]
+    else:
+        stems, faults = [Path(str(k)) for k in range(len(given))], []
+        known = dict(zip(stems, given, strict=True))
+    if not known:
+        raise Wrong(f"there are no masks in {given}: name each as its photo")
+    found = []
+    for one, stem in zip(prepared.photos, stems, strict=True):
+        try:
+            whole = np.full(one.square.shape[:2], 255, np.uint8)
+            found.append(photo.mask(known[stem], one) if stem in known else whole)
+        except Wrong as fault:
+            faults.append(f"{known[stem].name} {fault}")
+    if faults:
+        raise Wrong(f"masks cannot be used: {'; '.join(faults[:TOLD])}")
+    return found
+
+
 def write(prepared: Prepared, folder: Path) -> dict:
     """`00.png` ... and `sheet.png` under `folder`: `{"squares": [path, ...], "sheet": path}`."""
     squares = [
