@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from remembrandt.jobs.files import Home
 from remembrandt.service import Service
@@ -152,9 +153,19 @@ def test_diffusers_paints_its_concepts_from_the_folder_alone(made, tmp_path):
     assert card.startswith("---\n") and all(word in card for word in ("`brc`", "`krx`", "rex", "mine", "tiny"))
 
 
-def test_a_single_file_brings_its_words(made, tmp_path):
+def test_a_single_file_is_what_every_tool_knows(made, tiny_folder, tmp_path):
+    """Its tokenizer and its table are the base's; words of that tokenizer call the concepts up."""
     home, _ = made
     told = on(home).export("one", "single-file", tmp_path / "out")
+    words = told["trigger"]
+    assert set(words) == {"brc", "krx"} and len({*words.values()}) == 2
     asked = {"seed": 3, "steps": 2}
-    ours, theirs = (on(home).paint("a brc dog", model=m, **asked)[0].pixels for m in ("one", told["path"]))
-    assert np.abs(ours.astype(float) - theirs).mean() < 0.5
+    for said, word in words.items():
+        ours = on(home).paint(f"a {said} dog", model="one", **asked)[0].pixels.astype(float)
+        theirs = on(home).paint(f"a {word} dog", model=told["path"], **asked)[0].pixels
+        assert np.abs(ours - theirs).mean() < 0.5
+    with safe_open(told["path"], "pt") as file, safe_open(tiny_folder / "text_encoder/model.safetensors", "pt") as base:
+        found, known = (next(f.get_slice(k) for k in f.keys() if "token_emb" in k).get_shape() for f in (file, base))  # noqa: SIM118
+    assert found == known
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"`{word}`" in card for word in words.values()) and "from_pretrained" not in card

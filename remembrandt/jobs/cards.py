@@ -36,7 +36,8 @@ consent. They are not part of it.
 *Made by Remembrandt {version}.*
 """
 
-PAINTING = """\
+PAINTING = {
+    "diffusers": """\
 ```python
 from diffusers import StableDiffusionPipeline
 
@@ -44,7 +45,11 @@ pipeline = StableDiffusionPipeline.from_pretrained("this folder")
 pipeline("a {word} {category}").images[0]
 ```
 
-The words are whole words of the tokenizer in this folder, with rows of their own in the text encoder."""
+The words are whole words of the tokenizer in this folder, with rows of their own in the text encoder.""",
+    "single-file": """\
+In any tool that loads checkpoints: "a {word} {category}". The words are rare ones of the usual tokenizer, whose rows in
+the text encoder are those of the concepts.""",
+}
 
 
 def card(store: Store, held: Model, export: Document) -> str:
@@ -61,13 +66,18 @@ def card(store: Store, held: Model, export: Document) -> str:
         tags=["stable-diffusion", "text-to-image", "remembrandt", held.memory],
     )
     kept = version.retention
-    cells = [(f"`{c.identifier}`", c.name or "", c.category, c.method, _figure(_of(kept, c.id))) for c in concepts]
+    words = export["trigger"]
+    figures = [_figure(_of(kept, c.id)) for c in concepts]
+    cells = [
+        (f"`{words[c.identifier]}`", c.name or "", c.category, c.method, figure)
+        for c, figure in zip(concepts, figures, strict=True)
+    ]
     first = concepts[0]
     page = PAGE.format(
         model=f"{held.name}, version {held.version}",
         count=len(concepts),
         base=" ".join(str(held.base[k]) for k in ("name", "revision") if held.base[k]),
-        painting=PAINTING.format(word=first.identifier, category=first.category) if export["to"] == "diffusers" else "",
+        painting=PAINTING[export["to"]].format(word=words[first.identifier], category=first.category),
         concepts="\n".join(f"| {' | '.join(row)} |" for row in cells),
         how=_how(store, version.job),
         retention=_retention(kept),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,14 @@ class Wanted:
 
 
 def diffusers(wanted: Wanted) -> Document:
-    """A folder in diffusers' format with the concept in its weights."""
-    trigger = bake(wanted)
+    """A folder in diffusers' format with the concept in its weights, or all of them, with words of their own."""
+    trigger = bake(wanted) if wanted.concept else speak(wanted.family, wanted.library) or None
     return {"path": str(families.save(wanted.family, wanted.folder)), "trigger": trigger}
 
 
 def single_file(wanted: Wanted) -> Document:
-    """One checkpoint with the concept in its weights."""
-    trigger = bake(wanted)
+    """One checkpoint with the concept in its weights, or all of them; its tokenizer is the one that every tool has."""
+    trigger = bake(wanted) if wanted.concept else settle(wanted.family, wanted.library) or None
     path = families.save_single_file(wanted.family, wanted.folder / FILE)
     return {"path": str(path), "trigger": trigger}
 
@@ -133,15 +133,14 @@ def chosen(library: Library, word: str | None, *, whole: bool = False) -> Concep
     return library.concepts[0] if library.concepts else None
 
 
-def bake(wanted: Wanted) -> str | None:
+def bake(wanted: Wanted) -> str:
     """Merge the concept into the weights; returns the words that now call it up.
 
     The trained rows take the places of words': the identifier's own if that is one token, else rare
     words'. So the tokenizer stays what every tool knows.
     """
     family, concept = wanted.family, wanted.concept
-    if concept is None:
-        return speak(family, wanted.library)
+    assert concept is not None
     if concept.folder is None:
         return concept.identifier
     adapter = wanted.adapter
@@ -149,20 +148,29 @@ def bake(wanted: Wanted) -> str | None:
     if adapter.rows is None:
         return concept.identifier
     words = _words(family, concept.identifier, len(adapter.rows))
-    with torch.no_grad():
-        table = family.text_encoder.get_input_embeddings().weight
-        assert isinstance(table, Tensor)
-        for word, row in zip(words, adapter.rows, strict=True):
-            table[identifiers.vocabulary(family.tokenizer)[word]] = row.to(table)
+    known = identifiers.vocabulary(family.tokenizer)
+    _place(family, {known[word]: row for word, row in zip(words, adapter.rows, strict=True)})
     return " ".join(words)
 
 
-def speak(family: Family, library: Library) -> None:
+def settle(family: Family, library: Library) -> dict[str, str]:
+    """Every concept's rows take the places of rare words: by identifier, the words that now call it up."""
+    taught, found = _taught(library), {c.identifier: c.identifier for c in library.concepts}
+    known = identifiers.vocabulary(family.tokenizer)
+    for word, some in taught.items():
+        others = {part for other, said in found.items() if other != word for part in said.split()}
+        words = _words(family, word, len(some), others)
+        _place(family, {known[each]: row for each, row in zip(words, some, strict=True)})
+        found[word] = " ".join(words)
+    return found
+
+
+def speak(family: Family, library: Library) -> dict[str, str]:
     """Every concept's word becomes a token, as whole words are, with its row; further rows are `word_1`, `word_2`,
     which diffusers puts behind the word by itself.
     """
-    taught = [(c.identifier, library.adapter(c).rows) for c in library.concepts if c.folder]
-    rows = {f"{w}_{k}" if k else w: row for w, some in taught if some is not None for k, row in enumerate(some)}
+    taught = _taught(library)
+    rows = {f"{w}_{k}" if k else w: row for w, some in taught.items() for k, row in enumerate(some)}
     tokenizer, known = family.tokenizer, identifiers.vocabulary(family.tokenizer)
     numbers = {word: known[word] for word in rows if word in known and f"{word}_1" not in rows}
     added = [AddedToken(word, single_word=True, normalized=True) for word in rows if word not in numbers]
@@ -170,11 +178,23 @@ def speak(family: Family, library: Library) -> None:
         tokenizer.add_tokens(added)  # type: ignore[arg-type]
         family.text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     numbers |= {str(token): tokenizer.convert_tokens_to_ids(str(token)) for token in added}
+    _place(family, {numbers[word]: row for word, row in rows.items()})
+    return {c.identifier: c.identifier for c in library.concepts}
+
+
+def _taught(library: Library) -> dict[str, Tensor]:
+    """The rows of the concepts that have any, by identifier."""
+    found = {c.identifier: library.adapter(c).rows for c in library.concepts if c.folder}
+    return {word: rows for word, rows in found.items() if rows is not None}
+
+
+@torch.no_grad()
+def _place(family: Family, rows: Mapping[int, Tensor]) -> None:
+    """Rows into the text encoder's table, by token."""
     table = family.text_encoder.get_input_embeddings().weight
     assert isinstance(table, Tensor)
-    with torch.no_grad():
-        for word, row in rows.items():
-            table[numbers[word]] = row.to(table)
+    for token, row in rows.items():
+        table[token] = row.to(table)
 
 
 def _nearest(family: Family, adapter: Adapter, rank: int | None) -> tuple[dict[str, dict[str, Tensor]], float]:
@@ -205,11 +225,11 @@ def _embedding(word: str, rows: Tensor) -> dict[str, Tensor]:
     return {f"<{word}>": rows.detach().float().cpu().contiguous()}
 
 
-def _words(family: Family, identifier: str, count: int) -> list[str]:
-    """So many rare words of the base's vocabulary, the identifier itself first if it is one."""
+def _words(family: Family, identifier: str, count: int, taken: Collection[str] = ()) -> list[str]:
+    """So many rare words of the base's vocabulary, none of them `taken`, the identifier itself first if it is one."""
     known = identifiers.vocabulary(family.tokenizer)
     rare = dict.fromkeys((identifier, *identifiers.candidates(family.tokenizer), *"qzxjkvw"))
-    words = [w for w in rare if w in known][:count]
+    words = [w for w in rare if w in known and w not in taken][:count]
     if len(words) < count:
         raise Wrong(f"the base's vocabulary has no {count} rare words that could call the concept up")
     return words
