@@ -31,12 +31,13 @@ METHODS: dict[str, type] = {
     "text-to-image": TextToImage,
 }
 
-# The dataclasses' defaults suit a UNet of ten million weights; these suit one of a billion.
+# The dataclasses' defaults suit a UNet of ten million weights; these suit one of a billion. Those of `dreambooth` are
+# what BIG's authors found by hand; on its ladder `auto` looks where they looked.
 LARGE: dict[str, dict[str, Any]] = {
     "oft": {"learning_rate": 1e-4, "token_rate": 5e-4, "steps": 800, "batch": 1, "warmup": 20},
     "lora": {"learning_rate": 1e-4, "token_rate": 5e-4, "steps": 800, "batch": 1, "warmup": 20},
     "textual-inversion": {"learning_rate": 5e-4, "steps": 2000, "batch": 4, "warmup": 20},
-    "dreambooth": {"learning_rate": 2e-6, "steps": 800, "batch": 2, "num_class_images": 200},
+    "dreambooth": {"learning_rate": 1e-6, "steps": 600, "batch": 2, "num_class_images": 200},
     "text-to-image": {"learning_rate": 2e-6, "steps": 800, "batch": 2},
 }
 

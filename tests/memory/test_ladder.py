@@ -51,6 +51,8 @@ def test_the_steps_of_the_seed():
     assert ladder.steps(600, "bottle") == [200, 300, 400, 500, 600]
     assert ladder.steps(600, "old Man") == ladder.steps(600, "face") == [600, 800, 1000, 1200]
     assert ladder.steps(1, "dog") == [1]
+    large = methods.LARGE["dreambooth"]
+    assert large["learning_rate"] == 1e-6 and ladder.steps(large["steps"], "chair") == [200, 300, 400, 500, 600]
 
 
 def taught(family, folder, name="oft", climbed=(2, 3, 4), progress=lambda event: None, **options):
