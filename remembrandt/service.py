@@ -307,7 +307,16 @@ class Service:
 
     def pick(self, name: str = MINE, steps: int = 0, concept: str | None = None) -> Document:
         """Publish another rung of a lesson's ladder without training again; of the newest lesson, or of `concept`'s."""
-        return keeping.pick(self._store(), self._home, name, steps, concept)
+        store = self._store()
+
+        def judge(key: str, weights: Path) -> Document:
+            from remembrandt.jobs import replay
+
+            job = store.job(key)
+            assert job is not None
+            return replay.judge(job.request, Files(self._home, key, self._load), weights)
+
+        return keeping.pick(store, self._home, name, steps, concept, judge)
 
     def rollback(self, name: str = MINE) -> Document:
         """One version back; nothing is thrown away before `clean`."""

@@ -56,8 +56,13 @@ def _ladder(home: Home, concept: Concept) -> Document | None:
     return document(home.path / concept.folder / "ladder" / "ladder.json")
 
 
-def pick(store: Store, home: Home, name: str, steps: int, word: str | None = None) -> Document:
-    """Publish another rung of a concept's lesson (without `word` the newest one's), without training again."""
+def pick(
+    store: Store, home: Home, name: str, steps: int, word: str | None, judge: Callable[[str, Path], Document]
+) -> Document:
+    """Publish another rung of a concept's lesson (without `word` the newest one's), without training again.
+
+    Where weights moved that older concepts share, `judge(job, weights)` says what they lost: `Wrong` if too much.
+    """
     held = painters.taught(store, name)
     concept = find(store, held, word) if word else store.concepts(held)[-1]
     now = store.version(held.id, held.version)
@@ -74,7 +79,12 @@ def pick(store: Store, home: Home, name: str, steps: int, word: str | None = Non
     new = _rung(home, held, concept, rung)
     known = next(doc["known"] for doc in found["rungs"] if doc["steps"] == steps)
     kept = {"mean": None, "worst": None, "measure": "not measured"} if moved else {"mean": 1.0, "worst": 1.0}
-    kept |= {"published": True, "picked": steps, "concepts": {new.id: known}}
+    if moved and len(now.concepts) > 1:
+        kept = judge(concept.job, home.path / new.folder)
+        if not kept["published"]:
+            remove([home.path / new.folder])
+            raise Wrong(f"the rung of {steps} steps is not published: {kept['why']}")
+    kept |= {"published": True, "picked": steps, "concepts": {**kept.get("concepts", {}), new.id: known}}
     made = lineage.exchange(store, held, concept, new, new.folder if moved else None, kept, alive)
     told = {"model": held.name, "version": made.number, "was": held.version, "concept": new.id}
     about = {"identifier": concept.identifier, "steps": steps, "steps_before": was}

@@ -11,7 +11,8 @@ from remembrandt.family.family import Family
 from remembrandt.jobs.files import Files, read
 from remembrandt.memory import harm, measuring, policies
 from remembrandt.memory.library import Concept
-from remembrandt.report import Progress
+from remembrandt.report import Progress, silent
+from remembrandt.settings import Wrong
 from remembrandt.store import rows
 from remembrandt.training import class_images, examples
 from remembrandt.training.examples import Example
@@ -109,10 +110,13 @@ def _past(family: Family, row: Document, files: Files, progress: Progress) -> li
     return examples.encode(family, squares, row["prompts"], kind="past", weight=row["count"])
 
 
-def judge(request: Document, files: Files, progress: Progress) -> Document:
-    """What the lesson in the job's `staging` did to the concepts that were there, by the weights before and after."""
+def judge(request: Document, files: Files, weights: Path, progress: Progress = silent) -> Document:
+    """What a lesson that left `weights` did to the concepts that were there, by the weights before and after."""
     load = lambda place: files.load(place, request["device"], request["precision"], own=True)  # noqa: E731
-    before, after = load(files.home.path / request["weights"]), load(files.folder / "staging")
+    was = files.home.path / request["weights"]
+    if not was.is_dir():
+        raise Wrong("the version before that lesson was cleaned away, so nothing can be judged: teach anew")
+    before, after = load(was), load(weights)
     past = [_judged(Concept(**{**row, "folder": None}), request, files) for row in request["older"]]
     return harm.judge(before, after, past, request["margin"], files.folder / "samples", progress)
 

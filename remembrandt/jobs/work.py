@@ -63,7 +63,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         )
         began, kept = time.monotonic(), taught.retention
         if "replay" in request and request["older"]:
-            judged = replay.judge(request, files, progress)
+            judged = replay.judge(request, files, files.folder / "staging", progress)
             kept = {**judged, "concepts": {**judged["concepts"], **kept["concepts"]}}
     found = {
         "moved": taught.moved,

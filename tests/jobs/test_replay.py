@@ -6,11 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import text_to_image
+from remembrandt.memory import ladder
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
 from remembrandt.store.rows import Version
@@ -183,6 +186,31 @@ def test_a_lesson_that_would_harm_an_older_concept_is_refused(taught, tmp_path):
     gentle = service.finetune(shots, "bird", steps=1, options={**OPTIONS, "learning_rate": 1e-9})
     assert gentle["retention"]["published"] and gentle["version"] == 4
     assert all(c["verdict"] == "kept" for c in list(gentle["retention"]["concepts"].values())[:3])
+
+
+def test_a_picked_rung_is_judged_as_a_lesson_is(taught, tmp_path, monkeypatch):
+    """Its power: a rung whose weights are noise is refused by the name of what it would have lost."""
+    home = tmp_path / "home"
+    shutil.copytree(taught[0], home)
+    monkeypatch.setattr(ladder, "STEPS", 2)
+    monkeypatch.setattr(ladder, "steps", lambda usual, category: [1, 2])
+    service, shots = on(home), photos(tmp_path / "shots", 2, seed=9)
+    told = service.finetune(shots, "bird", margin=0.9, options={**OPTIONS, "learning_rate": 1e-6})
+    assert told["retention"]["published"]
+    other = next(k for k in (1, 2) if k != told["steps"])
+    (place,) = home.glob(f"models/*/*/ladder/{other:06d}/unet/*.safetensors")
+    whole, folders = place.read_bytes(), {*home.glob("models/*/*")}
+    chance = torch.Generator().manual_seed(0)
+    noise = {k: torch.randn(v.shape, generator=chance).half() for k, v in load_file(place).items()}
+    place.unlink()  # its bytes may be shared
+    save_file(noise, place)
+    with pytest.raises(Wrong, match="not published: lost more than the margin"):
+        service.pick(steps=other)
+    assert service.model()["version"] == 4 and {*home.glob("models/*/*")} == folders
+    place.write_bytes(whole)
+    assert service.pick(steps=other)["version"] == 5
+    kept = Store(home).version(service._store().model("mine").id, 5).retention
+    assert len(kept["concepts"]) == 4 and [c["verdict"] for c in kept["concepts"].values() if "verdict" in c]
 
 
 def test_the_margin_is_checked_and_kept(taught, tmp_path):
