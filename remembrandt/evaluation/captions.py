@@ -14,6 +14,9 @@ from remembrandt.family.family import Family
 from remembrandt.settings import Wrong
 
 OWN = "own"
+ORDER = ("size", "colour", "pattern")
+UNSAID = (None, "", "middle", "plain", "photo")  # what goes without saying
+PHRASES = {"beach": "on the beach", "room": "in a room"}
 LONGEST = 40  # tokens of a caption
 Captioner = Callable[[Sequence[np.ndarray], str], list[str]]
 
@@ -42,12 +45,15 @@ def _readers(load, place) -> judges.Readers:
 
 
 def _read(readers: judges.Readers, picture: np.ndarray, category: str) -> str:
-    """ "a small red dog, beach, photo": what is read of the category, then of the whole picture."""
+    """ "a small red striped dog on the beach, watercolour": as captions say what is read, and no more than they say."""
     known = category in readers.config["categories"]
     reading = judges.read(readers, picture[None], [[category]] if known else None)[0]
-    name, seen = next(iter(reading.things.items()))
-    said = [value for key, value in seen.items() if key != "present"] if known else []
-    return ", ".join([" ".join(["a", *said, category if not known else name]), *reading.whole.values()])
+    seen = reading.things[category] if known else {}
+    said = ["a", *(seen[key] for key in ORDER if seen.get(key) not in UNSAID), category]
+    if place := reading.whole.get("place"):
+        said.append(PHRASES.get(place, f"in the {place}"))
+    style = reading.whole.get("style")
+    return " ".join(said) + (f", {style}" if style not in UNSAID else "")
 
 
 def _transformers(which: str) -> Captioner:

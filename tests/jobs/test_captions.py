@@ -1,5 +1,6 @@
 """Captions: beside photos, by a model of transformers, by readers; and what becomes of the identifier in them."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -52,14 +53,14 @@ def squares(count=2):
 
 
 def test_readers_of_its_own(tiny, tmp_path):
-    whole, of = {"place": ["beach", "snow"]}, {"colour": ["red", "blue"], "size": ["small", "big"]}
+    whole = {"place": ["beach", "snow"], "style": ["photo", "ink"], "relation": ["", "beside"]}
+    of = {"colour": ["red", "blue"], "size": ["small", "middle"]}
     torch.manual_seed(0)
     judges.save(judges.Readers(whole, ["dog", "cat"], of, 8), tmp_path / "judges" / "readers")
     family = replace(tiny, folder=tmp_path)
     for said in captions.captioner("own", family)(squares(), "dog"):
-        first, place = said.split(", ")
-        assert place in whole["place"] and first.split()[1] in of["colour"] and first.split()[2:][1:] == ["dog"]
-    assert captions.captioner("own", family)(squares(1), "teapot")[0].startswith("a teapot, ")
+        assert re.fullmatch(r"a (small )?(red|blue) dog (on the beach|in the snow)(, ink)?", said)
+    assert re.match("a teapot (on|in) ", captions.captioner("own", family)(squares(1), "teapot")[0])
     (tmp_path / "judges" / "readers" / "model.safetensors").unlink()
     judges.save_file({"odd": torch.zeros(1)}, tmp_path / "judges" / "readers" / "model.safetensors")
     with pytest.raises(Wrong, match="no readers of this version"):
