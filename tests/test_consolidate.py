@@ -169,3 +169,14 @@ def test_a_single_file_is_what_every_tool_knows(made, tiny_folder, tmp_path):
     assert found == known
     card = (tmp_path / "out" / "README.md").read_text()
     assert all(f"`{word}`" in card for word in words.values()) and "from_pretrained" not in card
+
+
+def test_its_report_is_against_its_teachers(made, tmp_path):
+    home, told = made
+    found = on(home).retention("one", tmp_path / "out")
+    cases = told["retention"]["cases"]
+    assert [c["identifier"] for c in found["concepts"]] == ["brc", "krx"] and found["memory"] == "consolidated"
+    for row in found["concepts"]:
+        lost = cases[row["identifier"]]["fidelity"]
+        assert (row["retention"] is None) == (lost is None)
+        assert lost is None or row["retention"] == row["fidelity"][-1] < 1

@@ -98,13 +98,22 @@ def _row(
         "lesson": own + 1,
         "fidelity": fidelities,
         "measured": seen,
-        "retention": 1.0 if gated else fidelity_kept(fidelities),  # what changed a picture was never published
+        "retention": _retained(held.memory, fidelities),
         **{k: (first or {}).get(k) for k in ("gain", "noise", "held_out", "pairs")},
         "photos": [str(p) for p in photos],
         "strips": strips,
         "freely": free,
         "advice": measuring.advice(first or {}, free),
     }
+
+
+def _retained(memory: str, fidelities: Sequence[float | None]) -> float | None:
+    """Of a gated concept all: what changed a picture was never published. A consolidated one's fidelity is already of
+    its teacher's.
+    """
+    if memory == "gated":
+        return 1.0
+    return fidelities[-1] if memory == "consolidated" and fidelities else fidelity_kept(fidelities)
 
 
 def fidelity_kept(fidelities: Sequence[float | None]) -> float | None:
