@@ -78,7 +78,9 @@ def pick(
         raise Wrong(f"the weights of {held.name} hold more than this rung: teach {concept.identifier!r} anew instead")
     new = _rung(home, held, concept, rung)
     known = next(doc["known"] for doc in found["rungs"] if doc["steps"] == steps)
-    kept = {"mean": None, "worst": None, "measure": "not measured"} if moved else {"mean": 1.0, "worst": 1.0}
+    kept: Document = {"mean": 1.0, "worst": 1.0}
+    if moved:
+        kept = {"mean": None, "worst": None, "measure": "not measured"}
     if moved and len(now.concepts) > 1:
         kept = judge(concept.job, home.path / new.folder)
         if not kept["published"]:

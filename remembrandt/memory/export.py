@@ -172,7 +172,7 @@ def speak(family: Family, library: Library) -> dict[str, str]:
     taught = _taught(library)
     rows = {f"{w}_{k}" if k else w: row for w, some in taught.items() for k, row in enumerate(some)}
     tokenizer, known = family.tokenizer, identifiers.vocabulary(family.tokenizer)
-    numbers = {word: known[word] for word in rows if word in known and f"{word}_1" not in rows}
+    numbers: dict[str, Any] = {word: known[word] for word in rows if word in known and f"{word}_1" not in rows}
     added = [AddedToken(word, single_word=True, normalized=True) for word in rows if word not in numbers]
     if added:
         tokenizer.add_tokens(added)  # type: ignore[arg-type]
