@@ -86,8 +86,8 @@ class Service:
         memory: str | None = None,
         method: str | None = None,
         identifier: str | None = None,
-        steps: int | str = "auto",
-        learning_rate: float | str = "auto",
+        steps: int | str | None = None,
+        learning_rate: float | str | None = None,
         class_images=None,
         instance_prompt: str | None = None,
         class_prompt: str | None = None,
@@ -102,9 +102,9 @@ class Service:
     ) -> Document:
         """Teach one concept and publish it.
 
-        `images` is a folder, or a list of paths, PIL pictures, arrays or tensors. What is not given
-        ("auto" included) comes from the family's record and the method's defaults. The result's
-        `retention["published"]` says whether the model has it.
+        `images` is a folder, or a list of paths, PIL pictures, arrays or tensors. What is not given comes from the
+        family's record and the method's defaults, an "auto" learning rate too; "auto" steps are told by the ladder.
+        The result's `retention["published"]` says whether the model has it.
         """
         asked = {
             "steps": steps,
@@ -134,6 +134,7 @@ class Service:
                 margin,
                 captioner,
                 mask_dir,
+                ladder=steps == "auto",
             )
             order = orders.lesson(wish, self._store(), self._family, self.settings.home)
         return self._runner().run(self._enter(order), progress)

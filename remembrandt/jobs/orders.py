@@ -55,6 +55,7 @@ class Wish:
     captioner: str | None = None
     masks: Any = None  # a folder, or files in the order of the photos
     captions: Sequence[str | None] | None = None  # of each photo, instead of the texts beside them
+    ladder: bool = False  # whether it chooses its own number of steps
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     options = asdict(method)  # type: ignore[call-overload]
     priced = cost.count(family, method, methods.moved(method))
     options = cost.fitted(options, priced, wish.options or {}, 1 if method.added else 2)
-    rungs = [] if "steps" in (wish.options or {}) else ladder.steps(options["steps"], category)
+    rungs = ladder.steps(options["steps"], category) if wish.ladder else []
     about = {
         "model": model.name,
         "version": model.version,

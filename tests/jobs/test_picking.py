@@ -28,9 +28,11 @@ def climbed(tiny_folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ladder, "STEPS", 2)
         patch.setattr(ladder, "steps", lambda usual, category: [2, 3, 4])
-        lesson = on(place / "home").finetune(shots, "dog", identifier="brc", base=str(tiny_folder), options=SHORT)
+        lesson = on(place / "home").finetune(
+            shots, "dog", identifier="brc", base=str(tiny_folder), steps="auto", options=SHORT
+        )
         moved = on(place / "home").finetune(
-            shots, "dog", scope="private", method="dreambooth", base=str(tiny_folder), name="rex",
+            shots, "dog", scope="private", method="dreambooth", base=str(tiny_folder), name="rex", steps="auto",
             options={**SHORT, "num_class_images": 0, "learning_rate": 1e-3},
         )  # fmt: skip
     return place / "home", shots, lesson, moved
