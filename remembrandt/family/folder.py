@@ -137,7 +137,7 @@ def write_network(name: str, network: Any, folder: Path, limit: int = 2**32) -> 
         lazy = {f"text_model.{key}": tensor for key, tensor in lazy.items()}
     weights.write(lazy, folder, STEMS.get(name, "model"), limit)
     # Half on disk, single in use: else diffusers mixes half weights with float latents.
-    single = {} if name in STEMS else {"dtype": "float32"}
+    single = {} if name in STEMS else {"dtype": "float32", "architectures": [type(network).__name__]}
     _dump(folder / "config.json", config_of(network) | single)
 
 

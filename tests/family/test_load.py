@@ -43,7 +43,8 @@ def test_a_family_comes_back(tiny, tiny_folder):
 def test_on_disk_it_is_half_and_says_so(tiny_folder):
     for file in tiny_folder.rglob("*.safetensors"):
         assert all(t.dtype == torch.float16 for t in load_file(file).values())
-    assert json.loads((tiny_folder / "text_encoder/config.json").read_text())["dtype"] == "float32"
+    config = json.loads((tiny_folder / "text_encoder/config.json").read_text())
+    assert config["dtype"] == "float32" and config["architectures"] == ["CLIPTextModel"]  # diffusers' scripts read it
     scheduler = json.loads((tiny_folder / "scheduler/scheduler_config.json").read_text())
     assert scheduler["timestep_spacing"] == "leading" and scheduler["steps_offset"] == 1
     assert not scheduler["clip_sample"] and not scheduler["set_alpha_to_one"]
