@@ -195,7 +195,7 @@ def test_a_picked_rung_is_judged_as_a_lesson_is(taught, tmp_path, monkeypatch):
     monkeypatch.setattr(ladder, "STEPS", 2)
     monkeypatch.setattr(ladder, "steps", lambda usual, category: [1, 2])
     service, shots = on(home), photos(tmp_path / "shots", 2, seed=9)
-    told = service.finetune(shots, "bird", margin=0.9, options={**OPTIONS, "learning_rate": 1e-6})
+    told = service.finetune(shots, "bird", steps="auto", margin=0.9, options={**OPTIONS, "learning_rate": 1e-6})
     assert told["retention"]["published"]
     other = next(k for k in (1, 2) if k != told["steps"])
     (place,) = home.glob(f"models/*/*/ladder/{other:06d}/unet/*.safetensors")
