@@ -13,7 +13,9 @@ from benchmarks.pairs import Case, halves
 from remembrandt.engine.compose import LOCAL, ROUTED, SUMMED, WAYS
 from remembrandt.evaluation import features
 from remembrandt.family.load import load
+from remembrandt.memory.library import Library
 from remembrandt.pocket.world.scene import layout, render
+from tests.memory.test_library import taught as ready
 
 
 def test_what_is_asked_for():
@@ -95,17 +97,26 @@ def test_verdicts():
 
 
 def test_from_command_to_picture_and_on(judged, tmp_path, monkeypatch):
-    """Four lessons of two steps, two pictures a cell and way; the second run teaches and paints nothing."""
-    out = tmp_path / "composition.json"
-    words = ["--tiny", "--base", str(judged), "--work", str(tmp_path / "work"), "-o", str(out)]
-    composition.main(words)
+    """Of adapters that lie ready; the second run paints nothing."""
+    out, base = tmp_path / "composition.json", load(judged)
+    labels = composition.needed(composition.SIZES["tiny"])
+    assert labels == ["dog 1", "dog 2", "bottle 1", "neon"]
+    words = dict(zip(labels, ("brc", "krx", "vlt", "zmf"), strict=True))
+    known = [
+        ready(base, tmp_path, word, k, category=concepts.CONCEPTS[label].category)
+        for k, (label, word) in enumerate(words.items())
+    ]
+    monkeypatch.setattr(composition, "taught", lambda *given: Library(known, base.digest))
+    asked = ["--tiny", "--base", str(judged), "--work", str(tmp_path / "work"), "-o", str(out)]
+    composition.main(asked)
     found = json.loads(out.read_text())
     assert set(found["cells"]) == set(CELLS) and found["verdicts"]["wins"] in WAYS
     assert all(f["pictures"] == 2 for ways in found["cells"].values() for f in ways.values())
     assert {"commit", "versions", "hardware", "rulers", "judge", "gaps", "seed"} <= set(found)
     assert out.with_suffix(".png").is_file()
+    shown = [next(tmp_path.rglob(f"pictures/two classes/{way}/0.png")).read_bytes() for way in (*WAYS, BASE)]
+    assert len(set(shown)) == 4  # every way paints its own picture
     monkeypatch.setattr(composition.Engine, "paint", None)
-    monkeypatch.setattr(composition.Studio, "finetune", None)
     out.unlink()
-    composition.main(words)
+    composition.main(asked)
     assert json.loads(out.read_text())["cells"] == found["cells"]
