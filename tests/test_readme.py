@@ -49,7 +49,7 @@ def test_it_opens_as_it_should():
     assert lines[0] == "# Remembrandt" and "docs/demo.png" in lines[2]
     first = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
     assert first == ["make demo", "make test"]
-    assert [len([c for c in block.splitlines() if c.startswith("remembrandt")]) for block in blocks("sh")] == [0, 6, 2]
+    assert [len([c for c in block.splitlines() if c.startswith("remembrandt")]) for block in blocks("sh")] == [0, 6, 2, 6]
     assert len(blocks("python")[0].splitlines()) == 3
 
 
@@ -88,4 +88,5 @@ def test_every_command_runs(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "briscoe" in done.stdout and "lnl" in done.stdout  # concepts list
     assert (tmp_path / "prepared" / "sheet.png").exists() and (tmp_path / "briscoe.png").exists()
-    assert len(list((tmp_path / "home" / "pictures").iterdir())) == 9
+    assert len(list((tmp_path / "home" / "pictures").iterdir())) == 9 + 1 + 1 + 6 + 1  # and the sheet of the grid
+    assert (tmp_path / "retention" / "report.html").exists() and any((tmp_path / "briscoe").iterdir())
