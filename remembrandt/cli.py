@@ -431,10 +431,16 @@ def models_rollback(service, tell, name: Name = "mine"):
     return service.rollback(name)
 
 
-@command(models, "forget", _facts)
+def _forgot(found: Document) -> str:
+    if not _published(found):
+        print("remembrandt: not rebuilt:", found["retention"]["why"], file=sys.stderr)
+    return _facts(found)
+
+
+@command(models, "forget", _forgot, computes=True)
 def models_forget(service, tell, name: Name, concept: WhichConcept):
-    """Take one concept out again; `rollback` brings it back until `clean`."""
-    return service.forget(name, concept)
+    """Take one concept out again, by teaching the others anew where weights are shared; `rollback` brings it back."""
+    return service.forget(name, concept, progress=tell)
 
 
 @command(models, "promote", _shown("lesson"), computes=True)
@@ -457,7 +463,7 @@ def models_rename(service, tell, name: Name, to: To):
 
 @command(models, "delete", _facts)
 def models_delete(service, tell, name: Name):
-    """A model with all it was taught, for good."""
+    """A model with all it was taught, or an imported LoRA, for good."""
     return service.delete_model(name)
 
 

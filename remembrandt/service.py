@@ -235,7 +235,7 @@ class Service:
     # -- what a home holds -------------------------------------------------------------------------
 
     def models(self) -> list[Document]:
-        """The base itself, then what was taught."""
+        """The base itself, then what was taught, then imported LoRAs."""
         return telling.models(self._store(), self._home)
 
     def model(self, name: str = MINE) -> Document:
@@ -323,9 +323,23 @@ class Service:
         """One version back; nothing is thrown away before `clean`."""
         return keeping.rollback(self._store(), name)
 
-    def forget(self, name: str, concept: str) -> Document:
-        """Take a concept out of a model; `rollback` brings it back until `clean`."""
-        return keeping.forget(self._store(), self._home, name, concept)
+    def forget(self, name: str, concept: str, progress: Progress = silent) -> Document:
+        """Take a concept out of a model; `rollback` brings it back until `clean`.
+
+        Where weights are shared (memory `replay`) the others are taught anew; called again, it goes on.
+        """
+        store = self._store()
+        held = painters.taught(store, name)
+        if held.memory != "replay" or held.scope == "private":
+            return keeping.forget(store, self._home, name, concept)
+        from remembrandt.jobs import orders, rebuilding
+
+        def teach(wish: orders.Wish) -> Document:
+            order = orders.lesson(wish, self._store(), self._family, self.settings.home)
+            return self._runner().run(self._enter(order), progress)
+
+        row = keeping.find(store, held, concept)
+        return rebuilding.forget(store, self._home, held, row, teach, lambda key: self._runner().run(key, progress))
 
     def promote(self, concept: str, to: str, model: str | None = None, progress: Progress = silent) -> Document:
         """Teach `to` what was tested in another model: the same photos, prompts and parameters; as `finetune`."""
@@ -341,7 +355,7 @@ class Service:
         return keeping.rename(self._store(), name, to)
 
     def delete_model(self, name: str) -> Document:
-        """A model with all it was taught, for good."""
+        """A model with all it was taught, or an imported LoRA, for good."""
         return keeping.delete(self._store(), self._home, name)
 
     def rename_concept(self, concept: str, name: str, model: str | None = None) -> Document:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +129,18 @@ def move(source: Path, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
+
+
+def share(folder: Path, others: Iterable[Path]) -> None:
+    """Files of a folder that lie in one of the others too, at the same place and equal to the byte, become one file."""
+    for other in others:
+        for path in (p for p in folder.rglob("*") if p.is_file()):
+            same, draft = other / path.relative_to(folder), path.with_name(f".{path.name}.link")
+            if same.is_file() and not path.samefile(same) and filecmp.cmp(path, same, shallow=False):
+                with suppress(OSError):  # a disk without links: then it is stored twice
+                    draft.unlink(missing_ok=True)
+                    os.link(same, draft)
+                    os.replace(draft, path)
 
 
 def copy_family(source: Path, target: Path) -> None:

@@ -37,7 +37,7 @@ def versions(store: Store, home: Home, name: str) -> list[Document]:
             **_rungs(home, next((known[key] for key in v.concepts if known[key].lesson == v.number), None)),
             "mean_retention": v.retention.get("mean"),
             "worst_retention": v.retention.get("worst"),
-            "bytes": size(home.path / place for place in _places(v, known)),
+            "bytes": size(home.path / place for place in _places(v, known, held)),
             "job": v.job,
             "created": v.created,
         }
@@ -111,11 +111,12 @@ def _rung(home: Home, held: Model, concept: Concept, rung: Path) -> Concept:
 def weight(store: Store, home: Home, model: Model) -> int:
     """Bytes of all versions of a model together, beyond its base."""
     known = {c.id: c for c in lineage.everything(store)[2]}
-    return size(home.path / place for v in store.versions(model.id) for place in _places(v, known))
+    return size(home.path / place for v in store.versions(model.id) for place in _places(v, known, model))
 
 
-def _places(version: Version, known: dict[str, Concept]) -> list[str]:
-    own = [known[key].folder for key in version.concepts]
+def _places(version: Version, known: dict[str, Concept], model: Model) -> list[str]:
+    """What a version needs: where weights are shared, a concept has no folder but that of some version."""
+    own = [known[key].folder for key in version.concepts if model.memory != "replay"]
     return own if version.weights is None else [*own, version.weights]
 
 
@@ -137,7 +138,7 @@ def forget(store: Store, home: Home, name: str, word: str) -> Document:
     """Take one concept out again. Its files stay until `clean`, so that `models rollback` brings it back."""
     held = painters.taught(store, name)
     concept = find(store, held, word)
-    _gated(held, "forget")
+    _one_of_many(held, "forget")
     made = lineage.without(store, held, concept, alive)
     return {
         "model": held.name,
@@ -150,17 +151,11 @@ def forget(store: Store, home: Home, name: str, word: str) -> Document:
     }
 
 
-def _gated(model: Model, what: str) -> None:
-    """Gated concepts can be dropped. Shared weights would be taught anew without one, by `promoting.again` for each
-    of the others into a draft that takes the model's name: to come with the memory `replay`.
-    """
+def _one_of_many(model: Model, what: str) -> None:
     if model.scope == "private":
         raise Wrong(f"{model.name} is private and holds one concept: `models delete {model.name}` takes both")
     if model.memory == "consolidated":
         raise Wrong(f"{model.name} is consolidated: {what} the concept in its gated source, then consolidate again")
-    if model.memory != "gated":
-        why = "its weights hold all concepts, and rebuilding them without one is not there yet"
-        raise Wrong(f"{model.name} has memory {model.memory!r} and cannot {what} one concept: {why}")
 
 
 def rename(store: Store, name: str, to: str) -> Document:
@@ -173,7 +168,10 @@ def rename(store: Store, name: str, to: str) -> Document:
 
 
 def delete(store: Store, home: Home, name: str) -> Document:
-    """A model with all its versions, concepts and photos, for good."""
+    """A model with all its versions, concepts and photos, for good; or an imported LoRA."""
+    guests = [p.parent for p in home.loras.glob("[!.]*/manifest.json") if p.parent.name == name]
+    if guests and not any(m.name == name for m in store.models()):
+        return {"lora": name, "bytes": remove(guests)}
     held = painters.taught(store, name)
     rows, concepts = store.versions(held.id), [c for c in lineage.everything(store)[2] if c.model == held.id]
     lineage.drop(store, held, alive)
@@ -195,7 +193,9 @@ def call(store: Store, model: Model, concept: Concept, check: Callable[[Collecti
 
 def erase(store: Store, home: Home, model: Model, concept: Concept) -> Document:
     """A concept with its adapter and photos, out of every version, for good."""
-    _gated(model, "delete")
+    _one_of_many(model, "delete")
+    if model.memory == "replay":
+        raise Wrong(f"the weights of {model.name} hold all concepts: `models forget` teaches the others without it")
     lineage.erase(store, model, concept, alive)
     freed = remove([home.path / concept.folder, *_alone(store, home, [concept])])
     told = {"concept": concept.id, "identifier": concept.identifier, "name": concept.name, "model": model.name}
@@ -210,7 +210,9 @@ def clean(store: Store, home: Home) -> Document:
     """
     gone = lineage.prune(store, alive)
     models, rows, concepts = lineage.everything(store)
-    needed = {c.folder for c in concepts} | {v.weights for v in rows} | {m.base["folder"] for m in models}
+    shared = {m.id for m in models if m.memory == "replay"}
+    needed = {v.weights for v in rows} | {m.base["folder"] for m in models}
+    needed |= {c.folder for c in concepts if c.model not in shared}
     kept = {home.path / Path(place) for place in needed if place}
     kept |= {p.parent for p in kept}  # a base that is one file lies in a folder of its own
     photos = {f"{address}.png" for c in concepts for address in _shown(c)}

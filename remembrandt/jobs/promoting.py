@@ -22,6 +22,7 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
     target, facts, word = store.model(to), concept.facts, concept.identifier
     new = target is None or not target.version
     taken = not new and word in store.used(target.id)  # type: ignore[union-attr]
+    other = not new and target.memory != held.memory  # type: ignore[union-attr]  # whose methods and words are others
     free = lambda said: re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", said)  # noqa: E731
     return Wish(
         photos,
@@ -31,12 +32,13 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         base=str(home.path / held.base["folder"]) if new else None,
         scope="meta" if new else None,
         memory=held.memory if new and held.scope != "private" else None,
-        method=concept.method,
-        identifier=None if taken else word,
+        method=None if other else concept.method,
+        identifier=None if taken or other else word,
         instance_prompt=free(facts["prompts"][0]),
-        class_prompt=facts["class_prompt"] if held.memory == "replay" else None,
+        class_prompt=None if other or held.memory != "replay" else facts["class_prompt"],
         seed=facts["seed"],
-        options=facts["options"],
         masks=masks,
+        options={} if other else facts["options"],
+        policy=None if other else facts.get("policy"),
         captions=[free(said) for said in facts.get("captions") or []] or None,
     )

@@ -68,6 +68,8 @@ def report(
 def _lesson(version: Version, store: Store) -> Document:
     job = store.job(version.job)
     about = job.request.get("concept", {}) if job else {}
+    if word := version.retention.get("forgot"):  # the others were taught anew, which is no lesson on one of them
+        return {"version": version.number, "identifier": None, "category": None, "forgot": word}
     return {"version": version.number, "identifier": about.get("identifier"), "category": about.get("category")}
 
 

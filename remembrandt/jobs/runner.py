@@ -96,6 +96,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names", "captions")}
     facts["options"] = {**request["options"], "steps": found["steps"]}  # a promotion teaches as many
     facts["masks"] = files.keep_photos("masks")
+    facts["policy"] = request.get("replay", {}).get("policy")
     concept = Concept(
         about["id"],
         job.model or "",
@@ -110,6 +111,8 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
         facts,
     )
     weights = home.relative(folder) if found["moved"] else None
+    if weights:  # text encoder, autoencoder and tokenizer are stored once for all versions
+        places.share(folder, [home.path / place for place in (request["weights"], base["folder"]) if place])
     result = store.publish(job, concept, base, report(job, found), weights, since=request["version"])
     files.tidy()
     return result

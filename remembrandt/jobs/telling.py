@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from remembrandt.jobs.files import Home
+from remembrandt.jobs.files import Home, size
 from remembrandt.jobs.keeping import weight
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
 from remembrandt.jobs.process import alive
@@ -16,12 +16,15 @@ Document = dict[str, Any]
 
 
 def models(store: Store, home: Home) -> list[Document]:
-    """The base itself, then what was taught."""
+    """The base itself, then what was taught, then the LoRAs that were imported."""
     rows = [_untaught(PRETRAINED)]
     for held in store.models():
         row = {"name": held.name, "scope": held.scope, "memory": held.memory}
         facts = {"base": held.base["name"], "version": held.version}
         rows.append({**row, **facts, "concepts": len(store.concepts(held)), "bytes": weight(store, home, held)})
+    for place in sorted(home.loras.glob("[!.]*/manifest.json")):
+        guest = {"name": place.parent.name, "scope": "lora", "memory": None, "base": None, "version": 0, "concepts": 0}
+        rows.append({**guest, "bytes": size([place.parent])})
     return rows
 
 

@@ -91,7 +91,8 @@ def html(told: Document) -> str:
 
 def _heat(told: Document) -> str:
     heads = "".join(
-        f'<th scope="col">{k}<br>{escape(v["identifier"] or "")}</th>' for k, v in enumerate(told["lessons"], 1)
+        f'<th scope="col">{k}<br>{escape(v["identifier"] or "without " + v.get("forgot", ""))}</th>'
+        for k, v in enumerate(told["lessons"], 1)
     )
     lines = []
     for row in told["concepts"]:

@@ -71,6 +71,22 @@ def exchange(
     return made
 
 
+def adopt(
+    store: Store, model: Model, draft: Model, ids: list[str], last: Version, retention: dict, alive: Alive
+) -> Version:
+    """`model`'s next version has the weights of `draft`'s version `last` and the concepts `ids`; `draft` is no more."""
+    with writing(store.engine) as connection:
+        held = _held(connection, model, alive)
+        if held.version != model.version:
+            raise Wrong(f"{held.name} has changed meanwhile: try again")
+        number = _next(connection, held.id)
+        made = Version(held.id, number, last.job, ids, last.weights, retention, held.version, time.time())
+        connection.execute(insert(schema.versions), asdict(made))
+        _point(connection, held, number)
+        _drop(connection, _held(connection, draft, alive))
+    return made
+
+
 def erase(store: Store, model: Model, concept: Concept, alive: Alive) -> None:
     """Take a concept out of every version of its model, and its row away."""
     t = schema.versions

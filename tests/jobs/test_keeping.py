@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from remembrandt import Studio
-from remembrandt.jobs.files import Home, remove, size
+from remembrandt.jobs.files import Home, remove, share, size
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
 from remembrandt.store import schema
@@ -204,13 +203,36 @@ def test_shared_files_are_counted_once_and_freed_last(tmp_path):
     assert remove([tmp_path / "a", tmp_path / "nowhere"]) == 0 and remove([tmp_path / "b"]) == 1000
 
 
+def test_equal_files_become_one(tmp_path):
+    for name, text in (("a", "same"), ("b", "same"), ("c", "else")):
+        (tmp_path / name / "vae").mkdir(parents=True)
+        (tmp_path / name / "vae" / "weights").write_text(text)
+    share(tmp_path / "b", [tmp_path / "nowhere", tmp_path / "c", tmp_path / "a"])
+    assert (tmp_path / "b/vae/weights").samefile(tmp_path / "a/vae/weights")
+    assert [p.name for p in (tmp_path / "b" / "vae").iterdir()] == ["weights"]
+    share(tmp_path / "c", [tmp_path / "a"])
+    assert (tmp_path / "c/vae/weights").read_text() == "else"  # the same name and size, but not the same
+
+
+def test_an_imported_lora_is_listed_and_deleted(home):
+    service, place = on(home), home / "loras" / "ink"
+    place.mkdir(parents=True)
+    (place / "adapter.safetensors").write_bytes(b"x" * 100)
+    (place / "manifest.json").write_text("{}")
+    assert {"name": "ink", "scope": "lora", "bytes": 102}.items() <= service.models()[-1].items()
+    for wrong in ("../photos", "loras", ""):
+        with pytest.raises(Wrong, match="no model"):
+            service.delete_model(wrong)
+    assert service.delete_model("ink") == {"lora": "ink", "bytes": 102} and not place.exists()
+
+
 def test_shared_weights_cannot_drop_one(home):
     store = Store(home)
-    with writing(store.engine) as connection:
-        connection.execute(schema.models.update().values(memory="replay"))
-    assert store.model("mine") == replace(store.model("mine"), memory="replay")
-    with pytest.raises(Wrong, match="rebuilding"):
-        on(home).forget("mine", "brc")
+    for memory, why in (("replay", "models forget"), ("consolidated", "gated source")):
+        with writing(store.engine) as connection:
+            connection.execute(schema.models.update().values(memory=memory))
+        with pytest.raises(Wrong, match=why):
+            on(home).delete_concept("brc")
 
 
 def test_receipts_are_json(home):

@@ -1,0 +1,88 @@
+"""Forgetting where weights are shared: all other concepts are taught anew, as they were, into a draft.
+
+The draft is a model of its own until it is whole: stopped anywhere, the same command goes on with it. Then its weights
+become the next version of the model, in one transaction, and the version before stays for `models rollback`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from remembrandt.jobs import promoting
+from remembrandt.jobs.files import Home, move, remove, size
+from remembrandt.jobs.orders import Wish
+from remembrandt.jobs.process import alive
+from remembrandt.settings import Wrong
+from remembrandt.store import lineage
+from remembrandt.store.rows import Concept, Model
+from remembrandt.store.store import Store
+
+Document = dict[str, Any]
+
+
+def forget(
+    store: Store,
+    home: Home,
+    held: Model,
+    concept: Concept,
+    teach: Callable[[Wish], Document],
+    resume: Callable[[str], Document],
+) -> Document:
+    """The receipt; with `retention.published` false if a lesson of the rebuilding was refused, and all is as it was."""
+    rest = [c for c in store.concepts(held) if c.id != concept.id]
+    _whole(rest, home)
+    name = f"{held.name[:40]}.without-{concept.identifier}"
+    told = {"model": held.name, "was": held.version, "concept": concept.id, "identifier": concept.identifier}
+    for lesson in _lessons(store, home, held, rest, name, teach, resume):
+        if not lesson["retention"]["published"]:
+            lineage.drop(store, _named(store, name), alive)
+            return {**told, "version": held.version, "retention": lesson["retention"]}
+    made = _adopted(store, home, held, concept, rest, name) if rest else lineage.without(store, held, concept, alive)
+    kept = {k: made.retention.get(k) for k in ("mean", "worst", "published")}
+    facts = {"rebuilt": [c.identifier for c in rest], "bytes": size([home.path / made.weights] if made.weights else [])}
+    return {**told, "version": made.number, **facts, "retention": kept, "undo": f"models rollback {held.name}"}
+
+
+def _whole(rest: list[Concept], home: Home) -> None:
+    for concept in rest:
+        if not concept.photos or not all((home.photos / f"{address}.png").is_file() for address in concept.photos):
+            raise Wrong(f"the photos of {concept.identifier!r} are gone: without them it cannot be taught anew")
+
+
+def _lessons(store, home, held, rest, name, teach, resume):
+    """The lessons that the draft still lacks, one by one, each with what it told."""
+    draft = store.model(name)
+    if draft and {c.identifier for c in store.concepts(draft)} - {c.identifier for c in rest}:
+        lineage.drop(store, draft, alive)  # of another day: it holds what the model has not
+        draft = None
+    for job in [j for j in lineage.unfinished(store) if draft and j.model == draft.id]:
+        yield resume(job.id)
+    draft = store.model(name)
+    known = {c.identifier for c in store.concepts(draft)} if draft else set()
+    for concept in rest:
+        if concept.identifier not in known:
+            yield teach(promoting.again(concept, held, name, store, home))
+
+
+def _adopted(store: Store, home: Home, held: Model, gone: Concept, rest: list[Concept], name: str):
+    """The draft's last version as the model's own: the same rows of concepts, with what was measured of them now."""
+    draft = _named(store, name)
+    versions = store.versions(draft.id)
+    last = next(v for v in versions if v.number == draft.version)
+    own = {c.identifier: c.id for c in rest}
+    ids = {c.id: own[c.identifier] for c in store.concepts(draft)}
+    samples = home.job(last.job) / "samples"
+    for new, old in ids.items():
+        move(samples / new, samples / old)
+    docs = {ids[key]: doc for key, doc in last.retention["concepts"].items()}
+    kept = {**last.retention, "concepts": docs, "forgot": gone.identifier}
+    made = lineage.adopt(store, held, draft, list(own.values()), last, kept, alive)
+    remove(home.path / v.weights for v in versions if v.weights and v.weights != made.weights)
+    return made
+
+
+def _named(store: Store, name: str) -> Model:
+    draft = store.model(name)
+    assert draft is not None
+    return draft
