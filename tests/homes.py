@@ -1,10 +1,12 @@
 """Photos to teach, and lessons short enough for a test."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 REMEMBRANDT = [sys.executable, "-m", "remembrandt"]
@@ -23,6 +25,20 @@ def photos(folder, count=4, seed=0):
         colour = tuple(int(c) for c in draw.integers(0, 255, 3))
         ImageDraw.Draw(image).ellipse((x - r // 2, y - r // 2, x + r // 2, y + r // 2), fill=colour)
         image.save(folder / f"{k}.png")
+    return folder
+
+
+def judged(family, folder):
+    """A copy of a family's folder that brings judges, drawn at random: they see something, if nothing sensible."""
+    from remembrandt.evaluation import judges
+
+    whole = {"place": ["beach", "forest", "snow"], "style": ["photo", "ink"], "relation": ["", "beside"]}
+    shutil.copytree(family, folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        readers = judges.Readers(whole, ["dog", "cat", "house"], {"colour": ["red", "blue"]}, width=8)
+        judges.save(readers, folder / "judges" / "readers")
+        judges.save(judges.Instances(size=16, width=8), folder / "judges" / "instances")
     return folder
 
 

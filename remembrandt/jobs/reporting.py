@@ -14,7 +14,8 @@ from remembrandt.evaluation import features, fidelity
 from remembrandt.family.family import Family
 from remembrandt.jobs import painters, work
 from remembrandt.jobs.files import Files, document, read
-from remembrandt.memory import measuring, page, retention
+from remembrandt.memory import measuring, page, retention, seen
+from remembrandt.memory.library import Concept as Known
 from remembrandt.memory.library import Library
 from remembrandt.memory.measuring import Subject
 from remembrandt.report import Event, Progress, write_atomic
@@ -39,12 +40,14 @@ def report(
     numbered = {v.number: k for k, v in enumerate(lessons)}
     turn = concepts if full else retention.turn(concepts, held.version)  # type: ignore[arg-type]
     now = {c.id for c in turn}
-    rows = []
+    bare = family if held.memory == "gated" else work.based({**request, "weights": None}, files)
+    judges, rows = seen.eyes(bare), []
     for k, concept in enumerate(concepts):
         progress(Event("measuring", k, len(concepts)))
-        rows.append(_row(held, concept, lessons, numbered, family, library, files, concept.id in now, full))
+        row = _row(held, concept, lessons, numbered, family, bare, library, files, concept.id in now, full)
+        rows.append(row | {"judged": _judged(held, concept, row, lessons, judges, bare, files)})
     progress(Event("measuring", len(concepts), len(concepts)))
-    base = _base(held, rows, lessons, request, family, library, files)
+    base = _base(held, rows, lessons, family, bare, judges, library, files)
     kept = [row["retention"] for row in rows if row["retention"] is not None]
     matrix = np.array([[np.nan if f is None else f for f in row["fidelity"]] for row in rows], float).T
     told = {
@@ -75,7 +78,7 @@ def _lesson(version: Version, store: Store) -> Document:
 
 def _row(
     held: Model, concept: Concept, lessons: Sequence[Version], numbered: dict[int, int],
-    family: Family, library: Library, files: Files, measure: bool, full: bool,
+    family: Family, bare: Family, library: Library, files: Files, measure: bool, full: bool,
 ) -> Document:  # fmt: skip
     """One concept: its fidelity after every lesson, its strips, and how freely it is painted."""
     known = library.find(concept.identifier)
@@ -87,19 +90,19 @@ def _row(
     first = told[own] if own < len(told) else None
     docs = [first if gated and k >= own else t for k, t in enumerate(told)]
     fidelities = [t.get("fidelity") if t and first else None for t in docs]
-    seen = [k == own or t is not None for k, t in enumerate(told)]
+    measured = [k == own or t is not None for k, t in enumerate(told)]
     if first and photos and fidelities and (full or (measure and not gated)):
         fidelities[-1] = measuring.remaining(measuring.losses(family, library, subject, subject.prompt), first)
-        seen[-1] = True
+        measured[-1] = True
     strips = _strips(held, concept, lessons[own:], subject, family, library, files, measure)
-    free = _freely(held, concept, subject, family, library, files) if measure and photos else {}
+    free = _freely(held, concept, subject, family, bare, library, files) if measure and photos else {}
     for repeat in free.get("repeats", []):
         repeat["name"] = _named(concept, repeat["photo"])
     row = {k: getattr(concept, k) for k in ("id", "identifier", "name", "category", "method")}
     return row | {
         "lesson": own + 1,
         "fidelity": fidelities,
-        "measured": seen,
+        "measured": measured,
         "retention": _retained(held.memory, fidelities),
         **{k: (first or {}).get(k) for k in ("gain", "noise", "held_out", "pairs")},
         "photos": [str(p) for p in photos],
@@ -116,6 +119,23 @@ def _retained(memory: str, fidelities: Sequence[float | None]) -> float | None:
     if memory == "gated":
         return 1.0
     return fidelities[-1] if memory == "consolidated" and fidelities else fidelity_kept(fidelities)
+
+
+def _judged(held, concept, row, lessons, judges, bare, files) -> list[Document | None]:
+    """What the judges see in the strip that each lesson left of a concept; of a gated one the same from its own on."""
+    if judges.look is None and judges.judge is None:
+        return [None] * len(lessons)
+    photos = [read(Path(path)) for path in row["photos"]]
+    subject = Subject(Known(concept.id, concept.identifier, concept.category), concept.facts["prompts"][0], photos)
+    scenes, base = subject.scenes(concept.category), files.home.job(concept.job) / "samples" / f"{concept.id}-base"
+    plain = [read(path) for path in measuring.strip(bare, Library(), scenes, base)]
+    found: dict[int, Document] = {}
+    for strip in row["strips"]:
+        pictures = [read(Path(path)) for path in strip["paths"]]
+        found[strip["version"]] = seen.judged(judges, subject, (pictures, scenes[: len(pictures)]), (plain, scenes))
+    told = [found.get(version.number) for version in lessons]
+    own = row["lesson"] - 1
+    return [told[own] if held.memory == "gated" and k > own else t for k, t in enumerate(told)]
 
 
 def fidelity_kept(fidelities: Sequence[float | None]) -> float | None:
@@ -142,19 +162,19 @@ def _strips(held, concept, lessons, subject, family, library, files, measure) ->
     return found
 
 
-def _freely(held, concept, subject, family, library, files) -> Document:
+def _freely(held, concept, subject, family, bare, library, files) -> Document:
     """Measured once for a gated concept, which nothing later can change."""
     place = files.home.job(concept.job) / "samples" / concept.id / "freely.json"
     if held.memory == "gated" and (told := document(place)) is not None:
         return told
-    told = measuring.freely(family, library, subject)
+    told = measuring.freely(family, library, subject, bare)
     if held.memory == "gated":
         write_atomic(place, json.dumps(told))
     return told
 
 
-def _base(held, rows, lessons, request, family, library, files) -> Document:
-    """What became of the base: its categories and its styles, in pictures and in two numbers.
+def _base(held, rows, lessons, family, bare, judges, library, files) -> Document:
+    """What became of the base: its categories and its styles, in pictures and in three numbers.
 
     In a gated model both are 0, proved by the gate and checked in every lesson by picture hashes.
     """
@@ -166,14 +186,17 @@ def _base(held, rows, lessons, request, family, library, files) -> Document:
     told: Document = {"base_strips": [{"prompt": p, "path": str(f)} for p, f in zip(prompts, now, strict=False)]}
     if held.memory == "gated":
         proved = all(v.retention.get("base_unchanged", True) for v in lessons)
-        return {"base_drift": 0.0 if proved else None, "prior_shift": 0.0 if proved else None, "proved": proved, **told}
-    bare = work.based({**request, "weights": None}, files)
+        drift, kept = (0.0, 1.0) if proved else (None, None)
+        return {"base_drift": drift, "prior_shift": drift, "styles_kept": kept, "proved": proved, **told}
+    styled = seen.styles(judges.judge, bare, family) if judges.judge is not None else {"kept": None, "styles": {}}
     before = measuring.paint(bare, Library(), prompts)
     _, look = next(iter(features.looks(bare).items()), ("", features.plain))
     after, count = [read(path) for path in now], len(classes)
     return {
         "base_drift": fidelity.drift(look(after[count:]), look(before[count:])),
         "prior_shift": _shift(look, rows, classes, before, after),
+        "styles_kept": styled["kept"],
+        "styles": styled["styles"],
         "proved": False,
         **told,
     }

@@ -117,15 +117,15 @@ def paint(family: Family, library: Library, prompts: Sequence[str]) -> list[np.n
     return [pictures[0].pixels for pictures in Engine(family).paint(asked)]
 
 
-def freely(family: Family, library: Library, subject: Subject) -> Document:
+def freely(family: Family, library: Library, subject: Subject, bare: Family | None = None) -> Document:
     """How freely a concept is painted: diversity, nearness to its photos, and repeated surroundings.
 
-    Each beside what the base does with the same prompts and seeds without the identifier.
+    Each beside what the base (`bare`, where weights moved) does with the same prompts and seeds without the identifier.
     """
     full = f"{subject.concept.identifier} {subject.concept.category}"
-    scenes, bare = ((subject.scenes(word)[1:] * FREELY)[:FREELY] for word in (full, subject.concept.category))
+    scenes, plain = ((subject.scenes(word)[1:] * FREELY)[:FREELY] for word in (full, subject.concept.category))
     try:
-        own, base = paint(family, library, scenes), paint(family, library, bare)
+        own, base = paint(family, library, scenes), paint(bare or family, Library(), plain)
     except Wrong as fault:
         return {"not_measured": str(fault)}
     name, look = next(iter(features.looks(family).items()), ("16 x 16 pixels", features.plain))

@@ -11,6 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from remembrandt.memory import heat
+from remembrandt.memory.heat import colour
 from remembrandt.report import sheet, write_atomic
 
 Document = dict[str, Any]
@@ -75,6 +77,7 @@ def html(told: Document) -> str:
         (str(len(told["lessons"])), "lessons"),
         (_exact(told["base_drift"]), "base drift"),
         (_exact(told["prior_shift"]), "shift of its categories"),
+        (_number(told["styles_kept"]), "base styles kept"),
     ]
     cells = "".join(f'<div class="fact"><b>{value}</b><span>{what}</span></div>' for value, what in facts)
     return (
@@ -83,7 +86,7 @@ def html(told: Document) -> str:
         f'<h1>{escape(told["model"])}: <span class="{kind}">{escape(verdict(told))}</span></h1>'
         f'<p class="faint">Version {told["version"]}, on {escape(told["base"])}. {proof}</p>'
         f'<div class="facts">{cells}</div>'
-        f"<h2>Every concept after every lesson</h2>{_heat(told)}"
+        f"<h2>Every concept after every lesson</h2>{_heat(told)}{_judged(told)}"
         f"<h2>Concepts</h2>{''.join(_card(row, told) for row in told['concepts'])}"
         f"{_base(told)}{_notes(told)}</main></body></html>"
     )
@@ -108,25 +111,38 @@ def _heat(told: Document) -> str:
     )
 
 
+def _judged(told: Document) -> str:
+    """Who it is and whether prompts are followed, after its own lesson and now, where the family brings judges."""
+    lines = []
+    for row in told["concepts"]:
+        docs = [d for d in row["judged"] if d]
+        if docs:
+            figures = [docs[k].get(what) for what in ("identity", "prompt") for k in (0, -1)]
+            figures.append(docs[-1].get("base_prompt"))
+            cells = "".join(_cell(f, True, False) for f in figures)
+            name = f"{escape(row['identifier'])} {escape(row['category'])}"
+            lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
+    if not lines:
+        return ""
+    heads = "".join(f'<th scope="col">{what}</th>' for what in
+                    ("identity<br>then", "<br>now", "prompt<br>then", "<br>now", "<br>the base"))  # fmt: skip
+    return (
+        '<h2>What the judges see</h2><div class="scroll"><table><thead><tr><th></th>'
+        f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        '<p class="faint">Read off the strips below: a few pictures each, so one of them is a large step. Identity: 1'
+        " as like as its photos are to each other, 0 as any of its kind that the base paints. Prompt: the share of what"
+        " was asked for (what, where) that is to be seen.</p>"
+    )
+
+
 def _cell(value: float | None, measured: bool, early: bool) -> str:
     if early:
         return '<td class="none" title="not taught yet"></td>'
     if value is None:
         return '<td class="none">n/a</td>'
-    red, green, blue = colour(value)
-    ink = "#10241a" if value > 0.3 else "#fff"
+    paper, ink = (f"rgb{tone(value)}" for tone in (colour, heat.ink))
     kind = "" if measured else ' class="carried"'
-    return f'<td{kind} style="background:rgb({red},{green},{blue});color:{ink}">{value:.2f}</td>'
-
-
-def colour(value: float) -> tuple[int, int, int]:
-    """From dark red (0) over amber to green (1); lightness rises too, for eyes that do not tell red from green."""
-    stops = ((0.0, (128, 28, 42)), (0.5, (236, 164, 72)), (1.0, (146, 214, 164)))
-    x = min(max(value, 0.0), 1.0)
-    (a, low), (b, high) = (stops[0], stops[1]) if x <= 0.5 else (stops[1], stops[2])
-    part = (x - a) / (b - a)
-    r, g, b = (round(p + (q - p) * part) for p, q in zip(low, high, strict=True))
-    return r, g, b
+    return f'<td{kind} style="background:{paper};color:{ink}">{value:.2f}</td>'
 
 
 def _card(row: Document, told: Document) -> str:
@@ -178,8 +194,16 @@ def _base(told: Document) -> str:
         return ""
     state = "equal to the bit before and after every lesson" if told["proved"] else "as it paints now"
     figures = "".join(_figure(s["path"], s["prompt"]) for s in told["base_strips"])
-    inside = f'<div class="card"><div class="row"><span>{state}</span>{figures}</div></div>'
+    inside = f'<div class="card"><div class="row"><span>{state}</span>{figures}</div>{_styles(told)}</div>'
     return f"<h2>The base: its categories and styles</h2>{inside}"
+
+
+def _styles(told: Document) -> str:
+    """The styles that are read less often than the base's own, by name."""
+    if not (styles := told.get("styles")):
+        return ""
+    lost = [f"{escape(s)} {now:.0%} (the base {base:.0%})" for s, (base, now) in styles.items() if now < base]
+    return f'<p class="faint">Styles that the judges read less often: {", ".join(lost) or "none"}.</p>'
 
 
 def _notes(told: Document) -> str:
@@ -218,12 +242,12 @@ def _exact(value: float | None) -> str:
 
 
 def picture(told: Document) -> Image.Image:
-    """The same at a glance: a row for each concept, with its fidelity after every lesson and its newest strip."""
+    """The same at a glance: the verdict, the heat map, and the newest strip of each concept."""
     rows = []
     for row in told["concepts"]:
-        course = " ".join(_number(f) for f in row["fidelity"][row["lesson"] - 1 :])
-        label = f"{row['identifier']} {row['category']}\nafter each lesson: {course}"
+        kept = "" if row["retention"] is None else f"\nretention {row['retention']:.2f}"
+        label = f"{row['identifier']} {row['category']}{kept}"
         rows.append((label, row["strips"][-1]["paths"][:4] if row["strips"] else []))
     base = f"base drift {_exact(told['base_drift'])}, shift of categories {_exact(told['prior_shift'])}"
     foot = "1.00: as on the day it was taught; 0: what the base knew; n/a: not measurable"
-    return sheet(rows, f"{told['model']}: {verdict(told)}", subtitle=base, foot=foot)
+    return heat.above(heat.draw(told, f"{told['model']}: {verdict(told)}", base), sheet(rows, foot=foot))

@@ -1,16 +1,19 @@
 """A lesson killed with SIGKILL and resumed leaves the very files of an uninterrupted one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
 from remembrandt.jobs.files import Home
 from remembrandt.service import Service
 from remembrandt.settings import Settings
 from remembrandt.store.store import Store
+from remembrandt.training import checkpoint
 from tests.homes import OPTIONS, REMEMBRANDT, SHORT, environment, photos
 
 STEPS = 12
@@ -90,3 +93,84 @@ def test_a_crash_while_publishing(given, tiny_folder, tmp_path, monkeypatch):
     resumed = service.resume(job["id"], progress=lambda e: stages.append(e.stage))
     assert resumed["version"] == 1 and stages == []
     assert service.paint(f"a {resumed['identifier']} dog", steps=1, seed=0)
+
+
+# -- at named moments, in each memory --------------------------------------------------------------
+
+BRIEF = {
+    "gated": {"method": "oft", "options": SHORT},
+    "replay": {"method": "dreambooth", "options": {**SHORT, "batch": 2, "num_class_images": 1, "learning_rate": 1e-6}},
+}
+CHECKING = {"gated": 1, "replay": 3}  # the event of that stage by which the report is under way
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at(stage: str, number: int = 1):
+    """A progress that ends the process at the stage's event of that number."""
+    seen = []
+
+    def progress(event):
+        seen.append(event.stage)
+        if seen.count(stage) == number:
+            die()
+
+    return progress
+
+
+def killed(deed) -> None:
+    """`deed()` in a process of its own, which kills itself with SIGKILL on the way."""
+    child = os.fork()
+    if not child:
+        try:
+            deed()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def weights(home, lesson) -> dict[str, bytes]:
+    place = Home(home).concept("mine", lesson["concept"])
+    return {str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*.safetensors")}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("memory", BRIEF)
+def test_killed_at_every_named_moment(memory, tiny_folder, tmp_path, monkeypatch):
+    """One lesson, killed again and again; between two deaths the model is what it was, in the end as uninterrupted."""
+    cut, whole, rest = tmp_path / "cut", tmp_path / "whole", {"steps": 4, **BRIEF[memory]}
+    on(cut).finetune(photos(tmp_path / "dog", 1), "dog", base=str(tiny_folder), **{**rest, "steps": 1})
+    shutil.copytree(cut, whole)
+    shots = photos(tmp_path / "cat", 2, seed=1)
+    expected = on(whole).finetune(shots, "cat", **rest)
+    before = on(cut).paint("a dog", steps=1, seed=0)[0].pixels
+
+    def resume(progress=lambda event: None):
+        on(cut).resume(on(cut).jobs()[-1]["id"], progress)
+
+    def torn():
+        monkeypatch.setattr(checkpoint, "_sync", die)  # the tensors lie there, the manifest does not
+        resume()
+
+    def unpublished():
+        monkeypatch.setattr(Store, "publish", die)  # the files have moved, the row is not there
+        resume()
+
+    deaths = [lambda: on(cut).finetune(shots, "cat", **rest, progress=at("preparing"))]
+    deaths += [lambda: resume(at("class images"))] * (memory == "replay")
+    deaths += [torn, lambda: resume(at("checking", CHECKING[memory])), unpublished]
+    for death in deaths:
+        killed(death)
+        service = on(cut)
+        job = service.jobs()[-1]
+        assert job["state"] == "interrupted" and service.model()["version"] == 1
+    assert np.array_equal(service.paint("a dog", steps=1, seed=0)[0].pixels, before)
+    stages = []
+    found = service.resume(job["id"], lambda event: stages.append(event.stage))
+    assert stages == [] and found["version"] == 2  # all was done but the row
+    assert weights(cut, found) == weights(whole, expected) and len(weights(cut, found)) >= 1
+    assert told(found)["retention"] == told(expected)["retention"]
+    assert service.job(job["id"])["attempt"] == len(deaths) + 1

@@ -9,7 +9,7 @@ from remembrandt.jobs.files import Home, size
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
 from remembrandt.store.store import Store
-from tests.homes import photos
+from tests.homes import judged, photos
 
 OPTIONS = {"batch": 2, "warmup": 0, "learning_rate": 1e-6, "num_class_images": 1}
 LESSON = {"steps": 1, "options": OPTIONS}
@@ -22,9 +22,9 @@ def on(home) -> Service:
 @pytest.fixture(scope="module")
 def taught(tiny_folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("rebuilt")
-    service, told = on(place / "home"), []
+    service, told, family = on(place / "home"), [], judged(tiny_folder, place / "tiny")
     for k, (category, rest) in enumerate((("dog", {"name": "briscoe"}), ("cat", {}), ("bird", {}))):
-        base = {} if k else {"method": "dreambooth", "base": str(tiny_folder)}
+        base = {} if k else {"method": "dreambooth", "base": str(family)}
         told.append(service.finetune(photos(place / category, 1, seed=k), category, **base, **rest, **LESSON))
     return place / "home", told
 
@@ -81,6 +81,7 @@ def test_forgetting_teaches_the_others_anew_and_goes_on_where_it_stopped(home, t
     report = service.retention(out=home / "report")
     assert [row["identifier"] for row in report["concepts"]] == [words[0], words[2]]
     assert report["lessons"][-1]["forgot"] == words[1]
+    assert set(report["styles"]) == {"photo", "ink"} and len(report["concepts"][0]["judged"]) == 4
     assert service.clean()["bytes"] > 0
     assert np.array_equal(service.paint("briscoe", seed=1, steps=1)[0].pixels, pixels)
     assert service.rollback()["version"] == 3

@@ -13,7 +13,7 @@ from remembrandt.memory import measuring, page
 from remembrandt.memory.library import Concept
 from remembrandt.service import Service
 from remembrandt.settings import Settings
-from tests.homes import SHORT, photos
+from tests.homes import SHORT, judged, photos
 
 
 def on(home) -> Service:
@@ -25,7 +25,8 @@ def reported(tiny_folder, tmp_path_factory):
     """Two lessons, the first on five photos, and their report."""
     place = tmp_path_factory.mktemp("reported")
     service, lesson = on(place / "home"), {"steps": 2, "options": SHORT}
-    service.finetune(photos(place / "dog", 5), "dog", name="rex", identifier="brc", base=str(tiny_folder), **lesson)
+    base = str(judged(tiny_folder, place / "tiny"))
+    service.finetune(photos(place / "dog", 5), "dog", name="rex", identifier="brc", base=base, **lesson)
     service.finetune(photos(place / "oil", 4, seed=1), "painting", identifier="krx", **lesson)
     return place / "home", service.retention(out=place / "out"), place / "out"
 
@@ -43,6 +44,9 @@ def test_the_contracts_fields(reported):
     assert dog["retention"] == oil["retention"] == told["worst_retention"] == 1.0  # proved, if not measured
     assert dog["held_out"] and not oil["held_out"] and dog["fidelity"][0] == dog["fidelity"][1]
     assert (told["base_drift"], told["prior_shift"], told["proved"]) == (0.0, 0.0, True)
+    assert told["styles_kept"] == 1.0
+    assert dog["judged"][0] == dog["judged"][1] and {"identity", "prompt", "base_prompt"} <= dog["judged"][0].keys()
+    assert oil["judged"][0] is None and "identity" not in oil["judged"][1]  # nobody tells styles apart by instance
     assert [len(s["paths"]) for s in dog["strips"]] == [4] and dog["freely"]["pictures"] == 8
 
 
@@ -50,7 +54,8 @@ def test_the_page_stands_alone(reported):
     _, _, out = reported
     text = (out / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text) and "url(" not in text and "<script" not in text
-    assert text.count("data:image/webp;base64,") >= 5 + 4 + 8 and "brc dog" in text and "prefers-color-scheme" in text
+    assert text.count("data:image/webp;base64,") >= 5 + 4 + 8 and "prefers-color-scheme" in text
+    assert "brc dog" in text and "What the judges see" in text and "base styles kept" in text
     assert Image.open(out / "retention.png").width > 300
 
 
