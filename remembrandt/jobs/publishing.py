@@ -18,6 +18,7 @@ def consolidated(store: Store, job: Job, files: Files, found: Document) -> Docum
     request, home = job.request, files.home
     weights = home.concept(request["model"], job.id)
     places.move(files.folder / "staging" / "weights", weights)
+    places.share(weights, [home.path / place for place in (request["base"]["folder"],) if place])
     rows = []
     for known, about in zip(request["older"], request["about"], strict=True):
         folder = home.concept(request["model"], known["id"])
