@@ -61,7 +61,8 @@ def judge(
 
     found = gate.judge([name for name, row in rows.items() if row.span], lost, margin)
     concepts = {}
-    for name, row in rows.items():
+    for k, (name, row) in enumerate(rows.items()):
+        progress(Event("checking", k, len(rows)))
         with suppress(Wrong):  # pictures that are not finite; the numbers are what counts
             measuring.strip(after, library, row.subject.scenes(name), samples / row.subject.concept.id)
         concepts[row.subject.concept.id] = _row(row, found.get(name), seen.get(name), after, library)
