@@ -106,11 +106,7 @@ class Service:
         family's record and the method's defaults, an "auto" learning rate too; "auto" steps are told by the ladder.
         The result's `retention["published"]` says whether the model has it.
         """
-        asked = {
-            "steps": steps,
-            "learning_rate": learning_rate,
-            "num_class_images": num_class_images,
-        }
+        asked = {"steps": steps, "learning_rate": learning_rate, "num_class_images": num_class_images}
         values = {k: v for k, v in asked.items() if v not in (None, "auto")}
         with paths(images) as photos, paths(class_images) as beside:
             from remembrandt.jobs import orders
@@ -343,12 +339,10 @@ class Service:
 
     def promote(self, concept: str, to: str, model: str | None = None, progress: Progress = silent) -> Document:
         """Teach `to` what was tested in another model: the same photos, prompts and parameters; as `finetune`."""
-        from remembrandt.jobs import orders, promoting
+        from remembrandt.jobs import promoting
 
-        store, (held, row) = self._store(), self._row(concept, model)
-        wish = promoting.again(row, held, to, store, self._home)
-        order = orders.lesson(wish, store, self._family, self.settings.home)
-        return self._runner().run(self._enter(order), progress)
+        held, row = self._row(concept, model)
+        return self._taught(promoting.again(row, held, to, self._store(), self._home), progress)
 
     def rename_model(self, name: str, to: str) -> Document:
         """Another name for a model."""
@@ -592,6 +586,13 @@ class Service:
             found = (str(source), str(family.device), family.precision)
             self._loaded.update({asked: family, found: family})
         return family
+
+    def _taught(self, wish, progress: Progress) -> Document:
+        """Check a wish, queue its lesson and run it."""
+        from remembrandt.jobs import orders
+
+        order = orders.lesson(wish, self._store(), self._family, self.settings.home)
+        return self._runner().run(self._enter(order), progress)
 
     def _enter(self, order) -> str:
         """Write the job's files, then queue it; the row comes last, so that it is whole."""
