@@ -328,14 +328,11 @@ class Service:
         held = painters.taught(store, name)
         if held.memory != "replay" or held.scope == "private":
             return keeping.forget(store, self._home, name, concept)
-        from remembrandt.jobs import orders, rebuilding
+        from remembrandt.jobs import rebuilding
 
-        def teach(wish: orders.Wish) -> Document:
-            order = orders.lesson(wish, self._store(), self._family, self.settings.home)
-            return self._runner().run(self._enter(order), progress)
-
-        row = keeping.find(store, held, concept)
-        return rebuilding.forget(store, self._home, held, row, teach, lambda key: self._runner().run(key, progress))
+        row, runner = keeping.find(store, held, concept), self._runner()
+        teach = lambda wish: self._taught(wish, progress)  # noqa: E731
+        return rebuilding.forget(store, self._home, held, row, teach, lambda key: runner.run(key, progress))
 
     def promote(self, concept: str, to: str, model: str | None = None, progress: Progress = silent) -> Document:
         """Teach `to` what was tested in another model: the same photos, prompts and parameters; as `finetune`."""
