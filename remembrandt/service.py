@@ -112,16 +112,7 @@ class Service:
             from remembrandt.jobs import orders
 
             wish = orders.Wish(
-                photos,
-                category,
-                name,
-                model,
-                base,
-                scope,
-                memory,
-                method,
-                identifier,
-                beside,
+                photos, category, name, model, base, scope, memory, method, identifier, beside,
                 instance_prompt,
                 class_prompt,
                 seed,
