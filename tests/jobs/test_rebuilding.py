@@ -114,8 +114,15 @@ def test_a_gated_concept_is_promoted_to_a_replay_model(home, tiny_folder, tmp_pa
     service.finetune(
         photos(tmp_path / "house", 1, seed=7), "house", name="manor", model="own", base=str(tiny_folder), **short
     )
-    told = service.promote("manor", "mine")
-    assert (told["memory"], told["method"], told["name"], told["version"]) == ("replay", "dreambooth", "manor", 4)
+
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        service.promote("manor", "mine", progress=stop)
+    asked = service.job(service.jobs()[-1]["id"])["request"]
+    assert (asked["memory"], asked["method"], asked["replay"]["policy"]) == ("replay", "dreambooth", "balanced")
+    assert asked["concept"]["name"] == "manor" and asked["prompts"] == [f"a {asked['concept']['identifier']} house"]
 
 
 def test_a_deleted_model_leaves_nothing(home):
