@@ -49,7 +49,7 @@ def test_it_opens_as_it_should():
     assert lines[0] == "# Remembrandt" and "docs/demo.png" in lines[2]
     first = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
     assert first == ["make demo", "make test"]
-    assert [len([c for c in block.splitlines() if c.startswith("remembrandt")]) for block in blocks("sh")] == [0, 6, 2, 6]
+    assert [sum(c.startswith("remembrandt") for c in block.splitlines()) for block in blocks("sh")] == [0, 6, 2, 6]
     assert len(blocks("python")[0].splitlines()) == 3
 
 
