@@ -90,8 +90,15 @@ class Smear:
         return np.concatenate(out)
 
 
+MOVED = 6  # pixels at most
+
+
 def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Pictures in [-1, 1] blurred, off in tone, a bit noisy."""
+    """Pictures in [-1, 1] blurred, off in tone, a bit noisy; mirrored and moved, which changes no answer."""
+    if rng.random() < 0.5:
+        x = x.flip(-1)
+    y, left = rng.integers(0, 2 * MOVED + 1, 2)
+    x = F.pad(x, [MOVED] * 4, mode="reflect")[..., y : y + x.shape[-2], left : left + x.shape[-1]]
     if rng.random() < 0.3:
         size = int(rng.choice([64, 80, 96]))
         x = F.interpolate(F.interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
