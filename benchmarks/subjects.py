@@ -54,7 +54,7 @@ def main() -> None:
         for name in names:
             began = time.perf_counter()
             prepared = studio.prepare(asked.photos / name, out=Path(home) / "prepared" / name)
-            squares[name] = [cv2.imread(p)[..., ::-1] for p in prepared["squares"]]
+            squares[name] = [cv2.imread(image["path"])[..., ::-1] for image in prepared["images"]]
             lesson = studio.finetune(asked.photos / name, category=classes.get(name, "thing"), seed=1)
             word = f"{lesson.identifier} {lesson.category}"
             alone, away = (studio.generate(p, n=EACH, seed=1) for p in (f"a {word}", f"a {word} {PLACE}"))

@@ -191,7 +191,7 @@ def remove(places: Iterable[Path]) -> int:
     found = [place for place in places if place.exists()]
     freed = size(p for place in found for p in (place, *place.rglob("*")) if p.is_file() and p.stat().st_nlink == 1)
     for place in found:
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)  # it may lie in another
     return freed
 
 

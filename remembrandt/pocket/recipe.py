@@ -53,11 +53,17 @@ def make_autoencoder(work: Work) -> None:
 
 def make_towers(work: Work) -> None:
     """Tokenizer, text tower, image tower and both projections."""
+    from transformers import CLIPTokenizer
+
     from remembrandt.pocket.world.captions import lexicon
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
-    tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / "tokenizer")
-    text = networks.text_tower(tokens) if work.afresh or not work.out.exists() else shipped_text(work.out)
+    if work.afresh or not work.out.exists():
+        tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / "tokenizer")
+        text = networks.text_tower(tokens)
+    else:  # its words keep their numbers: of pairs that are equally frequent, training takes either first
+        shutil.copytree(work.out / "tokenizer", work / "towers" / "tokenizer", dirs_exist_ok=True)
+        tokens, text = CLIPTokenizer.from_pretrained(work / "towers" / "tokenizer"), shipped_text(work.out)
     image, teacher = begun(work, "image_encoder", networks.image_tower()), nn.Module()
     scale = teacher.scale = nn.Parameter(torch.tensor(2.66))
     names = teacher.names = nn.Parameter(torch.randn(len(tokens), networks.WIDTH))
