@@ -38,13 +38,13 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """(1, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def shrunk(mask: np.ndarray, size: tuple[int, int], factor: int) -> Tensor:
     """The mask over latents (1, 1, h, w) of a picture painted at `size`: 1 wherever any of its pixels is repainted."""
     wide, high = size
-    grown = F.adaptive_max_pool2d(torch.from_numpy(mask).float()[None, None], (high, wide))  # a thin line stays
+    grown = F.adaptive_max_pool2d(torch.tensor(mask).float()[None, None], (high, wide))  # a thin line stays
     return F.max_pool2d(grown, factor)
 
 

@@ -30,12 +30,12 @@ class Sizes:
     shards: int = 50
     litters: int = 30  # shards of portraits, for telling instances apart
     smeared: int = 5  # shards of either kind as a painter would leave them
-    autoencoder: int = 10_500
-    whole: int = 1_000  # of the autoencoder's steps, how many finish the decoder on whole pictures
-    towers: int = 900
-    readers: int = 1_500
-    instances: int = 900
-    painter: int = 10_000
+    autoencoder: int = 21_900
+    whole: int = 3_200  # of the autoencoder's steps, how many finish the decoder on whole pictures
+    towers: int = 3_300
+    readers: int = 11_400
+    instances: int = 6_500
+    painter: int = 18_000
     batch: int = 32
 
 
