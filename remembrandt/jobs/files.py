@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -187,12 +188,14 @@ def size(places: Iterable[Path]) -> int:
 
 
 def remove(places: Iterable[Path]) -> int:
-    """Take files and folders away; returns the bytes that became free."""
-    found = [place for place in places if place.exists()]
-    freed = size(p for place in found for p in (place, *place.rglob("*")) if p.is_file() and p.stat().st_nlink == 1)
+    """Take files and folders away; returns the bytes that became free: of a file with several names, with its last."""
+    found = [place for place in dict.fromkeys(places) if place.exists()]
+    names = {path: path.stat() for place in found for path in (place, *place.rglob("*")) if path.is_file()}
+    gone = Counter((stat.st_dev, stat.st_ino) for stat in names.values())
+    sizes = {(s.st_dev, s.st_ino): s.st_size for s in names.values() if s.st_nlink == gone[s.st_dev, s.st_ino]}
     for place in found:
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)  # it may lie in another
-    return freed
+    return sum(sizes.values())
 
 
 def document(path: Path) -> dict | None:

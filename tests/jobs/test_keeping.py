@@ -200,7 +200,12 @@ def test_shared_files_are_counted_once_and_freed_last(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "weights").hardlink_to(tmp_path / "a" / "weights")
     assert size([tmp_path / "a", tmp_path / "b"]) == 1000
-    assert remove([tmp_path / "a", tmp_path / "nowhere"]) == 0 and remove([tmp_path / "b"]) == 1000
+    both = [tmp_path / "a", tmp_path / "b"]
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "weights").hardlink_to(tmp_path / "c" / "weights")
+    assert remove([both[0], tmp_path / "nowhere"]) == 0 and remove([both[1]]) == 1000
+    assert remove([tmp_path / "c", tmp_path / "d", tmp_path / "c"]) == 1000  # both names at once, one said twice
 
 
 def test_equal_files_become_one(tmp_path):
