@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,31 @@ LONGEST = 40  # tokens of a caption
 Captioner = Callable[[Sequence[np.ndarray], str], list[str]]
 
 
-def captioner(which: str, family: Family) -> Captioner:
+def captioner(which: str, family: Family, look: bool = True, style: bool = False) -> Captioner:
     """`own`, a folder or a cached hub id, as pictures (uint8 (s, s, 3)) and their category to a caption each.
+
+    Without its `look`, colour, pattern and size are left unsaid by `own`: what a caption says, the identifier need not
+    learn, and "teal" belongs to this dog while "in the snow" does not. Of a `style` it says what is painted, not how.
 
     `Wrong` if there is none such.
     """
     if which != OWN:
         return _transformers(which)
-    place = family.folder / "judges" / "readers" if family.folder else None
-    if place is None or not (place / "config.json").is_file():
+    place = _place(family)
+    if place is None:
         raise Wrong(f"{family.name} has no readers of its own: give --captioner a folder or a cached hub id")
     readers = _readers(judges.load, place)
-    return lambda pictures, category: [_read(readers, picture, category) for picture in pictures]
+    return lambda pictures, category: [_read(readers, picture, category, look, style) for picture in pictures]
+
+
+def brought(family: Family) -> str | None:
+    """The captioner that the family brings, if it brings one."""
+    return OWN if _place(family) else None
+
+
+def _place(family: Family) -> Path | None:
+    place = family.folder / "judges" / "readers" if family.folder else None
+    return place if place and (place / "config.json").is_file() else None
 
 
 def _readers(load, place) -> judges.Readers:
@@ -44,16 +58,22 @@ def _readers(load, place) -> judges.Readers:
     return found
 
 
-def _read(readers: judges.Readers, picture: np.ndarray, category: str) -> str:
+def _read(readers: judges.Readers, picture: np.ndarray, category: str, look: bool, style: bool) -> str:
     """ "a small red striped dog on the beach, watercolour": as captions say what is read, and no more than they say."""
     known = category in readers.config["categories"]
     reading = judges.read(readers, picture[None], [[category]] if known else None)[0]
-    seen = reading.things[category] if known else {}
-    said = ["a", *(seen[key] for key in ORDER if seen.get(key) not in UNSAID), category]
+    if style and not known:
+        said = ["a", category, "of", "a", *_described(*next(iter(reading.things.items())))]
+    else:
+        said = ["a", *_described(category, reading.things[category] if known and look else {})]
     if place := reading.whole.get("place"):
         said.append(PHRASES.get(place, f"in the {place}"))
-    style = reading.whole.get("style")
-    return " ".join(said) + (f", {style}" if style not in UNSAID else "")
+    way = None if style else reading.whole.get("style")
+    return " ".join(said) + (f", {way}" if way not in UNSAID else "")
+
+
+def _described(category: str, seen: Mapping[str, str]) -> list[str]:
+    return [*(seen[key] for key in ORDER if seen.get(key) not in UNSAID), category]
 
 
 def _transformers(which: str) -> Captioner:

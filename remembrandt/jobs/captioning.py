@@ -10,15 +10,29 @@ import numpy as np
 from remembrandt.conditions import text
 from remembrandt.evaluation.captions import captioner
 from remembrandt.family.family import Family
+from remembrandt.memory.library import STYLES
+
+TAKEN_AS_IT_IS = "text-to-image"  # the method without an identifier
 
 
 def captions(
-    given: Sequence[str | None], which: str | None, squares: Sequence[np.ndarray], category: str, family: Family
+    given: Sequence[str | None],
+    which: str | None,
+    squares: Sequence[np.ndarray],
+    category: str,
+    family: Family,
+    method: str,
 ) -> list[str | None]:
-    """Of each photo what is `given`, else what the captioner `which` says of its square, if there is one."""
+    """Of each photo what is `given`, else what the captioner `which` says of its square, if there is one.
+
+    A family's own readers say around a concept what is not it; under one prompt alone a lesson learns the places too,
+    and what it learned does not follow into another.
+    """
     found = list(given)
     if which is not None:
-        tell, bare = captioner(which, family), [k for k, caption in enumerate(found) if caption is None]
+        style = category.split()[-1].lower() in STYLES and method != TAKEN_AS_IT_IS
+        tell = captioner(which, family, look=method == TAKEN_AS_IT_IS, style=style)
+        bare = [k for k, caption in enumerate(found) if caption is None]
         for k, said in zip(bare, tell([squares[k] for k in bare], category), strict=True):
             found[k] = said
     return found
@@ -29,7 +43,7 @@ def prompt(caption: str | None, word: str, category: str, method: str) -> str | 
     if caption is None:
         return None
     caption = caption.replace("{identifier}", word)
-    if method == "text-to-image" or text.named(caption, {word}):
+    if method == TAKEN_AS_IT_IS or text.named(caption, {word}):
         return caption
     pattern = rf"(?<!\w){re.escape(category)}(?!\w)"
     placed = re.sub(pattern, f"{word} {category}", caption, count=1, flags=re.IGNORECASE)

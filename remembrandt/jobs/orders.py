@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from remembrandt.conditions import text
+from remembrandt.evaluation.captions import brought
 from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
 from remembrandt.jobs import captioning, replay
@@ -83,7 +84,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     prepared = photos.prepare(wish.images, family.record.size)
     masks = photos.masks(wish.masks, prepared) if wish.masks else []
     given, squares = wish.captions or prepared.captions, prepared.squares
-    captions = captioning.captions(given, wish.captioner, squares, category, family)
+    said = wish.captioner or (None if wish.instance_prompt else brought(family))
+    captions = captioning.captions(given, said, squares, category, family, method_name)
     beside = _class_squares(wish, model.memory, method_name, family)
     older = store.concepts(held) if held else []
     version = store.version(held.id, held.version) if held else None
