@@ -26,7 +26,7 @@ def captioner(which: str, family: Family, look: bool = True, style: bool = False
     """`own`, a folder or a cached hub id, as pictures (uint8 (s, s, 3)) and their category to a caption each.
 
     Without its `look`, colour, pattern and size are left unsaid by `own`: what a caption says, the identifier need not
-    learn, and "teal" belongs to this dog while "in the snow" does not. Of a `style` it says what is painted, not how.
+    learn, and "teal" belongs to this dog while "in the snow" does not. Of a `style` it says what is painted alone.
 
     `Wrong` if there is none such.
     """
@@ -66,7 +66,7 @@ def _read(readers: judges.Readers, picture: np.ndarray, category: str, look: boo
         said = ["a", category, "of", "a", *_described(*next(iter(reading.things.items())))]
     else:
         said = ["a", *_described(category, reading.things[category] if known and look else {})]
-    if place := reading.whole.get("place"):
+    if (place := reading.whole.get("place")) and not style:  # a style's ground is its own
         said.append(PHRASES.get(place, f"in the {place}"))
     way = None if style else reading.whole.get("style")
     return " ".join(said) + (f", {way}" if way not in UNSAID else "")

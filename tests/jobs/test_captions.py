@@ -64,7 +64,7 @@ def test_readers_of_its_own(tiny, tmp_path):
     for said in captions.captioner("own", family, look=False)(squares(), "dog"):  # what is its own is not said
         assert re.fullmatch(r"a dog (on the beach|in the snow)(, ink)?", said)
     for said in captions.captioner("own", family, look=False, style=True)(squares(), "painting"):
-        assert re.fullmatch(r"a painting of a (small )?(red|blue) (dog|cat) (on the beach|in the snow)", said)
+        assert re.fullmatch(r"a painting of a (small )?(red|blue) (dog|cat)", said)
     assert captions.brought(family) == "own" and captions.brought(tiny) is None
     (tmp_path / "judges" / "readers" / "model.safetensors").unlink()
     judges.save_file({"odd": torch.zeros(1)}, tmp_path / "judges" / "readers" / "model.safetensors")
