@@ -217,6 +217,11 @@ def test_pictures_painted_over_and_a_grid(home, tmp_path):
     assert Image.open(found["sheet"]).width > Image.open(found["sheet"]).height
 
 
+def test_an_empty_home_has_nothing_to_go_back_to(tmp_path):
+    wrong(call("models", "versions", "mine", home=tmp_path / "empty"), "nothing was taught yet")
+    assert not (tmp_path / "empty").exists()
+
+
 @pytest.mark.parametrize("words", PAINTINGS.values(), ids=PAINTINGS)
 def test_a_wrong_wish_for_a_picture(words, home, tmp_path):
     words, expected = words

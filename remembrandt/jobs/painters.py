@@ -42,7 +42,9 @@ def taught(store: Store, name: str) -> Model:
     """A model that was taught something; `Wrong` proposes the nearest name."""
     held = store.model(name)
     if held is None or not held.version:
-        hint = nearest(name, [MINE, PRETRAINED, *(m.name for m in store.models())])
+        if name == MINE:
+            raise Wrong("nothing was taught yet: remembrandt finetune PHOTOS --category dog")
+        hint = nearest(name, [PRETRAINED, *(m.name for m in store.models())])
         raise Wrong(f"there is no model {name!r}.{hint} `models list` names them")
     return held
 
