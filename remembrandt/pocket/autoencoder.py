@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ def naturals(folder: Path) -> np.ndarray:
     """`NATURAL` pictures of natural statistics, uint8 (n, 128, 128, 3), made once."""
 
     def make() -> np.ndarray:
-        with ProcessPoolExecutor() as pool:
+        with pictures.workers() as pool:
             return np.stack(list(pool.map(_natural, range(NATURAL), chunksize=100)))
 
     return pictures.once(folder / "natural.npy", make)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -48,9 +49,14 @@ def shard(folder: Path, index: int) -> np.ndarray:
     return once(path, lambda: np.stack([picture(SHARD * index + i) for i in range(SHARD)]))
 
 
+def workers() -> ProcessPoolExecutor:
+    """A process a core, begun afresh: a forked one waits forever for threads (OpenCV's) that stayed behind."""
+    return ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+
+
 def render(make: Callable[[Path, int], object], folder: Path, shards: int) -> None:
     """Make the first `shards` files, on every core; those that are there are not made again."""
-    with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with workers() as pool:
         list(pool.map(make, [folder] * shards, range(shards)))
 
 
