@@ -1,0 +1,94 @@
+"""Commands that paint, and the samplers they paint with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from remembrandt.cli.command import Document, Out, app, borders, command, crossed, number, pairs, shown, sides, table
+
+
+@command(app, "generate", shown("paths"), computes=True)
+def generate(
+    service,
+    tell,
+    prompt: Annotated[str, Argument(help="What to paint; name what was taught.")],
+    n: Annotated[int, Option("-n", help="How many pictures.")] = 1,
+    model: Annotated[str | None, Option(help="A model, a folder, a .safetensors file or HUB_ID; `mine`.")] = None,
+    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
+    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    guidance: Annotated[float | None, Option(help="1 is without, 0 without the prompt.")] = None,
+    negative: Annotated[str, Option(help="What to keep away from.")] = "",
+    seed: Annotated[int | None, Option(help="Picture k has seed S + k; drawn if not given.")] = None,
+    size: Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    strength_of: Annotated[list[str] | None, Option(help="ID=W: how strongly a concept acts; 1 as taught.")] = None,
+    image: Annotated[Path | None, Option(help="A picture to paint over.")] = None,
+    strength: Annotated[float | None, Option(help="How much of it: 0 to 1.")] = None,
+    mask: Annotated[Path | None, Option(help="White where the picture is painted anew; the rest stays.")] = None,
+    expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue the picture by.")] = None,
+    grid: Annotated[
+        list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
+    ] = None,
+    format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
+    out: Out = None,
+):
+    """Paint a prompt, or a picture over, with everything the model was taught."""
+    strengths = pairs(strength_of, "--strength-of")
+    return service.generate(
+        prompt,
+        n=n,
+        model=model,
+        sampler=sampler,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
+        size=sides(size),
+        strength_of={k: number(w, "--strength-of") for k, w in strengths.items()},
+        image=image,
+        strength=strength,
+        mask=mask,
+        expand=borders(expand),
+        grid=crossed(grid),
+        format=format,
+        out=out,
+        progress=tell,
+    )
+
+
+@command(
+    app,
+    "samplers",
+    table("name", "label", "order", "calls_per_step", "steps", "stochastic", "advice", empty=""),
+)
+def samplers(service, tell):
+    """The rules that walk from noise to picture."""
+    return service.samplers()
+
+
+def _convergence(found: Document) -> Any:
+    from remembrandt.display import table
+
+    rows = [
+        {k: row.get(k) for k in ("name", "order", "own_order", "converges")}
+        | {"error (calls)": "  ".join(f"{p['error']:.2g} ({p['calls']:.0f})" for p in row["points"])}
+        for row in found["samplers"]
+    ]
+    print(found["recommendation"], file=sys.stderr)
+    return table(rows, ("name", "order", "own_order", "converges", "error (calls)"), "")
+
+
+@command(app, "convergence", _convergence, computes=True)
+def convergence(
+    service,
+    tell,
+    samplers: Annotated[str | None, Option(help="Names with commas between; all of them by default.")] = None,
+    model: Annotated[str | None, Option("--model", help="A painter; by default data whose denoiser is exact.")] = None,
+    out: Out = None,
+):
+    """How many model calls each sampler needs, and whether it settles at all; -o draws the curves."""
+    names = samplers.replace(" ", "").split(",") if samplers else None
+    return service.convergence(names, model, out=out, progress=tell)
