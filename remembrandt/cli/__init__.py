@@ -2,7 +2,8 @@
 
 from remembrandt.cli.command import app
 
-# isort: off: in this order `--help` lists them
+# isort: off
+# in this order `--help` lists them
 from remembrandt.cli import teaching, painting, keeping
 
 __all__ = ["app", "keeping", "main", "painting", "teaching"]

@@ -139,7 +139,7 @@ def _room(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_allocated(device)
     if device.type == "mps":
         return torch.mps.recommended_max_memory()
-    import psutil  # which accelerate brings
+    import psutil
 
     return psutil.virtual_memory().available + psutil.Process(os.getpid()).memory_info().rss
 
