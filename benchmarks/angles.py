@@ -25,6 +25,7 @@ from benchmarks import arguments, once, places, plain
 from benchmarks.concepts import readers
 from benchmarks.exam import painter
 from benchmarks.painting import computing
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.family.family import Family
 from remembrandt.family.load import load
 from remembrandt.pocket import pictures
@@ -108,7 +109,7 @@ def through(family: Family, renders: np.ndarray) -> np.ndarray:
     """Renders as the autoencoder gives them back."""
     made = []
     for picture in renders:
-        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+        pixels = to_tensor(picture)
         made.append(family.decode(family.encode(pixels)[0]))
     return np.concatenate(made)
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks import once
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.evaluation import features, fidelity, judges
 from remembrandt.family.family import Family
 from remembrandt.memory.measuring import STYLE, SUBJECT
@@ -181,7 +182,7 @@ def styled(network: judges.Readers) -> Look:
 
     @torch.inference_mode()
     def look(pictures: Sequence[np.ndarray]) -> NDArray[np.float64]:
-        parts = [network(judges.pixels(np.stack([p])))["style"] for p in pictures]
+        parts = [network(to_tensor(p))["style"] for p in pictures]
         said = torch.log_softmax(torch.cat(parts).double(), -1).clamp_min(-12)
         return torch.nn.functional.normalize(said - said.mean(1, keepdim=True), dim=1).numpy()
 

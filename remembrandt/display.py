@@ -153,8 +153,7 @@ def lesson(found: dict[str, Any]) -> str:
         return consolidated(found)
     hints(found["warnings"])
     if not kept["published"]:
-        print("remembrandt: not published:", kept["why"], file=sys.stderr)
-        return f"{found['model']} stays as it was (job {found['job']})"
+        return _refused(found, found["model"])
     if kept.get("unsure"):
         hints([f"{kept['pairs']} pairs do not tell if more than the margin was lost: {', '.join(kept['unsure'])}"])
     called = f" ({found['name']})" if found["name"] else ""
@@ -171,12 +170,16 @@ def lesson(found: dict[str, Any]) -> str:
     )
 
 
+def _refused(found: dict[str, Any], model: str) -> str:
+    print("remembrandt: not published:", found["retention"]["why"], file=sys.stderr)
+    return f"{model} stays as it was (job {found['job']})"
+
+
 def consolidated(found: dict[str, Any]) -> str:
     """What one set of weights keeps of its teachers, and how to take it elsewhere."""
     kept, words = found["retention"], [c["identifier"] for c in found["concepts"]]
     if not kept["published"]:
-        print("remembrandt: not published:", kept["why"], file=sys.stderr)
-        return f"{found['source']['model']} stays as it was (job {found['job']})"
+        return _refused(found, found["source"]["model"])
     mean, worst = ("-" if kept.get(k) is None else f"{kept[k]:.3f}" for k in ("mean", "worst"))
     return (
         f"{', '.join(words)} in one set of weights: {found['model']}, version {found['version']},"

@@ -123,8 +123,7 @@ class Service:
                 mask_dir,
                 ladder=steps == "auto",
             )
-            order = orders.lesson(wish, self._store(), self._family, self.settings.home)
-        return self._runner().run(self._enter(order), progress)
+            return self._taught(wish, progress)
 
     def consolidate(
         self,

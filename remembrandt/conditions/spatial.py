@@ -37,8 +37,8 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
-    """(1, 3, h, w) in [-1, 1]."""
-    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    """uint8 (n, h, w, 3), or one (h, w, 3), as (n, 3, h, w) in [-1, 1]."""
+    return torch.tensor(pixels if pixels.ndim == 4 else pixels[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def shrunk(mask: np.ndarray, size: tuple[int, int], factor: int) -> Tensor:

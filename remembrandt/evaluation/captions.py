@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ def captioner(which: str, family: Family, look: bool = True, style: bool = False
     """
     if which != OWN:
         return _transformers(which)
-    place = _place(family)
+    place = judges.brought(family, "readers")
     if place is None:
         raise Wrong(f"{family.name} has no readers of its own: give --captioner a folder or a cached hub id")
     readers = _readers(judges.load, place)
@@ -41,12 +40,7 @@ def captioner(which: str, family: Family, look: bool = True, style: bool = False
 
 def brought(family: Family) -> str | None:
     """The captioner that the family brings, if it brings one."""
-    return OWN if _place(family) else None
-
-
-def _place(family: Family) -> Path | None:
-    place = family.folder / "judges" / "readers" if family.folder else None
-    return place if place and (place / "config.json").is_file() else None
+    return OWN if judges.brought(family, "readers") else None
 
 
 def _readers(load, place) -> judges.Readers:

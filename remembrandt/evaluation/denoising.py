@@ -13,6 +13,7 @@ from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, wear
 from remembrandt.conditions import text
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.family.family import Family
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -36,7 +37,7 @@ def losses(
     `photos` are uint8 (s, s, 3). Times are a golden-ratio sequence over the schedule, so that any stretch of pairs
     sees all of it (Li et al. 2023, "Your diffusion model is secretly a zero-shot classifier", eq. 5 and section 4).
     """
-    means = [family.encode(torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1)[0] for p in photos]
+    means = [family.encode(to_tensor(p))[0] for p in photos]
     tokens = text.encode(family, [prompt], words)
     bars, found = family.schedule.alphas_cumprod, []
     for start in range(first, last, ROWS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.evaluation import judges
 from remembrandt.family.family import Family
 
@@ -26,9 +28,9 @@ def looks(family: Family) -> dict[str, Look]:
     found: dict[str, Look] = {}
     if family.image_encoder is not None:
         found["image encoder"] = lambda pictures: encoded(family, pictures)
-    place = family.folder / "judges" / "instances" if family.folder else None
-    if place and (place / "config.json").is_file():
-        found["instances"] = lambda pictures: told_apart(judges.load(place), pictures)
+    if place := judges.brought(family, "instances"):
+        judge = cache(lambda: judges.load(place))
+        found["instances"] = lambda pictures: told_apart(judge(), pictures)
     return found
 
 
@@ -55,7 +57,7 @@ def encoded(family: Family, pictures: Sequence[np.ndarray]) -> NDArray[np.float6
 @torch.inference_mode()
 def told_apart(judge: torch.nn.Module, pictures: Sequence[np.ndarray]) -> NDArray[np.float64]:
     """By the instance extractor."""
-    return torch.cat([judge(judges.pixels(np.stack([p]))) for p in pictures]).double().numpy()
+    return torch.cat([judge(to_tensor(p)) for p in pictures]).double().numpy()
 
 
 def _pixels(pictures: Sequence[np.ndarray], size: int, antialias: bool) -> torch.Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LOOKS = (16, 32, 64)  # pairs that have been measured when it is judged
+EVERYTHING = 1e6  # what a concept has lost whose network sees no numbers
 LEVEL = 0.05  # the chance that a lesson which harms nobody is refused
 
 
@@ -70,6 +71,8 @@ def judge(
     for look in LOOKS:
         for name in concepts:
             if name not in found or found[name].verdict == "unsure":
-                losses[name] = np.concatenate([losses[name], measure(name, len(losses[name]), look)])
+                more = measure(name, len(losses[name]), look)
+                more = more if np.isfinite(more).all() else np.full_like(more, EVERYTHING)
+                losses[name] = np.concatenate([losses[name], more])
                 found[name] = judged(losses[name], margin, len(concepts))
     return found

@@ -17,6 +17,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from remembrandt.conditions.spatial import to_tensor
+from remembrandt.family.family import Family
+
 
 class Block(nn.Module):
     """A residual block (He et al. 2016) that may halve the picture."""
@@ -122,6 +125,12 @@ def save(network: Readers | Instances, folder: Path) -> None:
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, folder / "model.safetensors")
 
 
+def brought(family: Family, name: str) -> Path | None:
+    """The folder of the family's judge of that name, if it brings one."""
+    place = family.folder / "judges" / name if family.folder else None
+    return place if place and (place / "config.json").is_file() else None
+
+
 def load(folder: Path) -> Readers | Instances:
     """The judge in `folder`, in single precision, ready to judge."""
     config = json.loads((folder / "config.json").read_text())
@@ -131,18 +140,13 @@ def load(folder: Path) -> Readers | Instances:
     return network.eval().requires_grad_(False)
 
 
-def pixels(images: np.ndarray) -> Tensor:
-    """uint8 (n, h, w, 3) -> (n, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 @torch.inference_mode()
 def read(readers: Readers, images: np.ndarray, asked: list[list[str]] | None = None) -> list[Reading]:
     """Read uint8 pictures (n, h, w, 3). `asked[i]`: whose attributes to read; without it, of the likeliest category."""
     config = readers.config
     readings = []
     for start in range(0, len(images), 64):
-        out = readers(pixels(images[start : start + 64]))
+        out = readers(to_tensor(images[start : start + 64]))
         for i in range(len(out["present"])):
             order = out["present"][i].argsort(descending=True).tolist()
             wanted = asked[start + i] if asked else [config["categories"][order[0]]]

@@ -18,10 +18,8 @@ from remembrandt.family.family import Family
 
 def readers(family: Family) -> Readers | None:
     """The family's readers, if it brings any."""
-    place = family.folder / "judges" / "readers" if family.folder else None
-    if place is None or not (place / "config.json").is_file():
-        return None
-    found = judges.load(place)
+    place = judges.brought(family, "readers")
+    found = judges.load(place) if place else None
     return found if isinstance(found, Readers) else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from remembrandt.conditions import text
 from remembrandt.evaluation.captions import captioner
 from remembrandt.family.family import Family
-from remembrandt.memory.library import STYLES
+from remembrandt.memory.library import is_style
 
 TAKEN_AS_IT_IS = "text-to-image"  # the method without an identifier
 
@@ -30,7 +30,7 @@ def captions(
     """
     found = list(given)
     if which is not None:
-        style = category.split()[-1].lower() in STYLES and method != TAKEN_AS_IT_IS
+        style = is_style(category) and method != TAKEN_AS_IT_IS
         tell = captioner(which, family, look=method == TAKEN_AS_IT_IS, style=style)
         bare = [k for k, caption in enumerate(found) if caption is None]
         for k, said in zip(bare, tell([squares[k] for k in bare], category), strict=True):

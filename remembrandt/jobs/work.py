@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     """The pictures of requests of one model, painted together, each with its recipe."""
     family = based(requests[0], files)
     known = library(requests[0], files.home)
-    asked, said = zip(*(_asked(request, known) for request in requests), strict=True)
+    opened = cache(_opened)  # once for all cells of a grid
+    asked, said = zip(*(_asked(request, known, opened) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
     return [
         [replace(p, recipe={**p.recipe, **own}) for p in pictures]
@@ -126,7 +128,7 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     ]
 
 
-def _asked(request: Document, known: Library) -> tuple[Request, Document]:
+def _asked(request: Document, known: Library, opened: Callable[[str, str | None], Any]) -> tuple[Request, Document]:
     """What the engine is asked for, and what the recipe says beside what the engine knows."""
     called = known.call_up(request["prompt"], request["negative"], request["strengths"])
     asked = Request(
@@ -138,8 +140,8 @@ def _asked(request: Document, known: Library) -> tuple[Request, Document]:
         steps=request["steps"],
         guidance=request["guidance"],
         size=request["size"] and tuple(request["size"]),
-        image=_picture("image", request.get("image")),
-        mask=_mask(request.get("mask")),
+        image=opened("image", request.get("image")),
+        mask=opened("mask", request.get("mask")),
         expand=request.get("expand") and tuple(request["expand"]),
         strength=request.get("strength"),
         words=called.words,
@@ -154,17 +156,15 @@ def _asked(request: Document, known: Library) -> tuple[Request, Document]:
     return asked, said
 
 
-def _picture(what: str, path: str | None) -> np.ndarray | None:
+def _opened(what: str, path: str | None) -> np.ndarray | None:
+    """A picture, uint8 (h, w, 3); of a mask, bool (h, w), true where it is nearer to white."""
+    if path is None:
+        return None
     try:
-        return photo.whole(Path(path)) if path else None
+        pixels = photo.whole(Path(path))
     except Wrong as fault:
-        raise Wrong(f"the {what} {Path(path or '').name} {fault}") from None
-
-
-def _mask(path: str | None) -> np.ndarray | None:
-    """True where it is nearer to white."""
-    pixels = _picture("mask", path)
-    return None if pixels is None else pixels.mean(2) >= 128
+        raise Wrong(f"the {what} {Path(path).name} {fault}") from None
+    return pixels.mean(2) >= 128 if what == "mask" else pixels
 
 
 def keep(painted: Painted, folder: Path, format: str) -> Document:

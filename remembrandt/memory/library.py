@@ -23,6 +23,11 @@ from remembrandt.engine import compose
 from remembrandt.settings import Wrong, nearest
 
 STYLES = ("painting", "drawing", "style", "watercolour", "cartoon", "sketch", "illustration", "print")
+
+
+def is_style(category: str) -> bool:
+    """Whether a category names a way of painting, not a thing."""
+    return category.split()[-1].lower() in STYLES
 TAG = re.compile(r"\s*<lora:([^:<>]+)(?::([^<>]*))?>\s*", re.IGNORECASE)
 
 
@@ -39,7 +44,7 @@ class Concept:
     @property
     def style(self) -> bool:
         """Whether it is a way of painting, not a thing."""
-        return self.category.split()[-1].lower() in STYLES
+        return is_style(self.category)
 
 
 @dataclass(frozen=True, eq=False)

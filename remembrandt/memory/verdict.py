@@ -21,7 +21,6 @@ from remembrandt.memory.library import Library
 from remembrandt.memory.scenes import plain
 
 BASE, TOGETHER = "the base", "two together"  # no identifier holds a space
-EVERYTHING = 1e6  # what a student has lost that sees no numbers
 Model = tuple[Family, Library]
 Losses = NDArray[np.floating]
 
@@ -51,8 +50,7 @@ def verdict(teacher: Model, student: Model, cases: Sequence[Case], margin: float
     spans[BASE] = ranges[BASE]["best"]
 
     def lost(name: str, first: int, last: int) -> Losses:
-        found = (losses(student, known[name], first, last) - taught(name, first, last)) / spans[name]
-        return found if np.isfinite(found).all() else np.full_like(found, EVERYTHING)
+        return (losses(student, known[name], first, last) - taught(name, first, last)) / spans[name]
 
     judged = gate.judge([*spans], lost, margin)
     rows = {name: _row(judged.get(name), told) for name, told in ranges.items()}

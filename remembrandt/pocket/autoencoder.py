@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.pocket import pictures
 
 NATURAL = 3_000
@@ -48,7 +49,7 @@ def batches(folder: Path, shards: int, batch: int, seed: int) -> Callable[[int, 
                 image = image[..., rng.permutation(3)] if rng.random() < 0.5 else image
                 image = np.rot90(image, int(rng.integers(4)))
             out[i] = image
-        return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return to_tensor(out)
 
     return make
 
@@ -82,7 +83,7 @@ def psnr(network: AutoencoderKL, images: np.ndarray) -> float:
     """Mean over pictures of the peak signal-to-noise ratio of a round trip, dB; images uint8 (n, h, w, 3)."""
     values = []
     for part in np.array_split(images, max(1, len(images) // 16)):
-        pixels = torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = to_tensor(part)
         out = network.decode(network.encode(pixels).latent_dist.mean).sample  # type: ignore[union-attr]
         error = ((out.clamp(-1, 1) - pixels) * 0.5).square().flatten(1).mean(1)
         values += (-10 * torch.log10(error)).tolist()

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.diffusion.parametrisation import add_noise
 from remembrandt.diffusion.schedule import scaled_linear
-from remembrandt.evaluation.judges import Instances, Readers, pixels
+from remembrandt.evaluation.judges import Instances, Readers
 from remembrandt.pocket import pictures
 
 
@@ -73,7 +74,7 @@ class Smear:
         """uint8 (n, h, w, 3) -> the same, in parts of 50."""
         bars, out = scaled_linear().alphas_cumprod.float(), []
         for part in np.array_split(images, max(1, len(images) // 50)):
-            x = pixels(np.array(part)).to(self.vae.device)
+            x = to_tensor(part).to(self.vae.device)
             t = torch.from_numpy(rng.integers(0, self.latest, len(x)))
             noise = torch.from_numpy(rng.standard_normal((len(x), 4, x.shape[2] // 8, x.shape[3] // 8), np.float32))
             with torch.autocast(x.device.type, torch.bfloat16):
@@ -149,7 +150,7 @@ def reader_batches(kinds: Sequence[Kind], batch: int, seed: int, config: dict):
             number = int(rng.integers(kinds[k].shards * pictures.SHARD))
             images.append(kinds[k].shard(number // pictures.SHARD)[number % pictures.SHARD])
             answers.append(truth(kinds[k].scene(number), config))
-        x = degrade(pixels(np.stack(images)), rng)
+        x = degrade(to_tensor(np.stack(images)), rng)
         return x, {name: torch.stack([a[name] for a in answers]) for name in answers[0]}
 
     return make
@@ -210,7 +211,7 @@ def instance_batches(kinds: Sequence[Kind], groups: int, seed: int):
             first = int(rng.integers(pictures.SHARD // each)) * each
             drawn = [first + k * VIEWS + v for k in range(LITTER) for v in rng.choice(VIEWS, 2, replace=False)]
             images.append(kinds[k].shard(int(rng.integers(kinds[k].shards)))[drawn])
-        return degrade(pixels(np.concatenate(images)), rng), torch.arange(groups * LITTER).repeat_interleave(2)
+        return degrade(to_tensor(np.concatenate(images)), rng), torch.arange(groups * LITTER).repeat_interleave(2)
 
     return make
 
@@ -236,7 +237,7 @@ def reader_accuracy(network: Readers, numbers: range, smear: Smear | None = None
     for start in range(numbers.start, numbers.stop, 50):
         scenes = [pictures.scene(n, **wanted) for n in range(start, min(start + 50, numbers.stop))]
         images = np.stack([render(s, 128) for s in scenes])
-        out = network(pixels(smear(images, np.random.default_rng(start)) if smear else images))
+        out = network(to_tensor(smear(images, np.random.default_rng(start)) if smear else images))
         for i, scene in enumerate(scenes):
             answers, lost = truth(scene, network.config), STYLES[scene.style].destroys
             for name in network.config["whole"]:
@@ -259,7 +260,7 @@ def instance_auc(network: Instances, litters: int, seed: int, styles=None) -> fl
     rng = np.random.default_rng([seed, 1])
     same, other = [], []
     for _ in range(litters):
-        seen = [network(pixels(np.stack(portraits(rng, s, 2, styles)))) for s in litter(rng, 4)]
+        seen = [network(to_tensor(np.stack(portraits(rng, s, 2, styles)))) for s in litter(rng, 4)]
         same += [float(v[0] @ v[1]) for v in seen]
         other += [float(a[i] @ b[j]) for a, b in combinations(seen, 2) for i in (0, 1) for j in (0, 1)]
     ranks = np.argsort(np.argsort(np.concatenate([same, other])))[: len(same)]

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.diffusion.parametrisation import add_noise, target
 from remembrandt.diffusion.schedule import Schedule
 from remembrandt.pocket import pictures
@@ -25,7 +26,7 @@ def encoded(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
     """Mean and deviation of the latents of uint8 (n, 128, 128, 3), scaled, float16 (n, 8, 16, 16)."""
     parts = []
     for start in range(0, len(images), 50):
-        pixels = torch.from_numpy(np.array(images[start : start + 50])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = to_tensor(images[start : start + 50])
         with torch.autocast(vae.device.type, torch.bfloat16):
             made = vae.encode(pixels.to(vae.device)).latent_dist  # type: ignore[union-attr]
         both = torch.cat([made.mean.float(), made.std.float()], 1) * vae.config["scaling_factor"]
@@ -47,7 +48,7 @@ def caption(number: int, draw: int) -> str:
 def batches(latent: Callable[[int], np.ndarray], shards: range, batch: int, seed: int):
     """step -> (latents (n, 4, 16, 16) drawn from their Gaussians, captions of which `EMPTY` are empty)."""
     every = np.arange(shards.start * pictures.SHARD, shards.stop * pictures.SHARD)
-    two = np.array([len(pictures.scene(n).subjects) == 2 for n in every])
+    two = np.array([len(pictures.scene(int(n)).subjects) == 2 for n in every])
     likely = np.where(two, PAIRS / two.sum(), (1 - PAIRS) / (~two).sum())
 
     def make(step: int) -> tuple[Tensor, list[str]]:

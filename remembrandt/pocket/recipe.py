@@ -43,7 +43,7 @@ def make_autoencoder(work: Work) -> None:
             return autoencoder.finish(net, large(step, 128))
         return autoencoder.loss(net, small(step, 64), torch.Generator().manual_seed(step))
 
-    rate = 1e-3 if work.afresh or not work.out.exists() else 4e-4  # what has learned much is easily shaken
+    rate = 4e-4 if work.shipped else 1e-3  # what has learned much is easily shaken
     train(work, "autoencoder", {"vae": net}, loss, Plan(s.autoencoder, rate, warmup=100, decay="cosine", ema=0.998))
     net.register_to_config(scaling_factor=1.0)  # what the latents that are measured now are multiplied by
     scale = 1 / float(np.std(paint.encoded(net, pictures.shard(work / "pictures", 0))[:, :4].astype(np.float32)))
@@ -53,17 +53,14 @@ def make_autoencoder(work: Work) -> None:
 
 def make_towers(work: Work) -> None:
     """Tokenizer, text tower, image tower and both projections."""
-    from transformers import CLIPTokenizer
-
     from remembrandt.pocket.world.captions import lexicon
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
-    if work.afresh or not work.out.exists():
+    if work.shipped:  # its words keep their numbers: of pairs that are equally frequent, training takes either first
+        tokens, text = shipped_tokens(work), shipped_text(work.out)
+    else:
         tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / "tokenizer")
         text = networks.text_tower(tokens)
-    else:  # its words keep their numbers: of pairs that are equally frequent, training takes either first
-        shutil.copytree(work.out / "tokenizer", work / "towers" / "tokenizer", dirs_exist_ok=True)
-        tokens, text = CLIPTokenizer.from_pretrained(work / "towers" / "tokenizer"), shipped_text(work.out)
     image, teacher = begun(work, "image_encoder", networks.image_tower()), nn.Module()
     scale = teacher.scale = nn.Parameter(torch.tensor(2.66))
     names = teacher.names = nn.Parameter(torch.randn(len(tokens), networks.WIDTH))
@@ -184,6 +181,15 @@ def adopt_autoencoder(work: Work) -> None:
     AutoencoderKL.from_pretrained(work.out / "vae").save_pretrained(work / "autoencoder" / RESULT)
 
 
+def shipped_tokens(work: Work):
+    """The family's tokenizer, copied to where the towers' stage keeps it."""
+    from transformers import CLIPTokenizer
+
+    place = work / "towers" / "tokenizer"
+    shutil.copytree(work.out / "tokenizer", place, dirs_exist_ok=True)
+    return CLIPTokenizer.from_pretrained(place)
+
+
 def shipped_text(out: Path):
     """The text tower of a family, with its projection."""
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -201,7 +207,7 @@ def adopt_towers(work: Work) -> None:
     result = work / "towers" / RESULT
     shipped_text(work.out).save_pretrained(result / "text")
     shutil.copytree(work.out / "image_encoder", result / "image")
-    shutil.copytree(work.out / "tokenizer", work / "towers" / "tokenizer", dirs_exist_ok=True)
+    shipped_tokens(work)
 
 
 #: What is frozen is trained only on demand: whatever was taught stands on it (details 23).
@@ -210,7 +216,6 @@ FROZEN: dict[str, Callable[[Work], None]] = {"autoencoder": adopt_autoencoder, "
 
 def make(work: Work, only: list[str] | None = None) -> bool:
     """Run the stages in order, or `only` some; False if the minutes ended first."""
-    shipped = work.out.exists() and not work.afresh
     for name, stage in STAGES.items():
         finished = (work / name / RESULT).exists() and not (work / name / UNFINISHED).exists()
         if (only and name not in only) or finished:
@@ -218,7 +223,7 @@ def make(work: Work, only: list[str] | None = None) -> bool:
         torch.manual_seed(sum(name.encode()))
         print(f"== {name}", flush=True)
         try:
-            (FROZEN[name] if shipped and not only and name in FROZEN else stage)(work)
+            (FROZEN[name] if work.shipped and not only and name in FROZEN else stage)(work)
         except Stopped:
             print(f"{name}: the minutes are over; call again to go on")
             return False

@@ -56,6 +56,11 @@ class Work:
     def device(self) -> torch.device:
         return choose_device()
 
+    @property
+    def shipped(self) -> bool:
+        """Whether there is a family to go on from."""
+        return self.out.exists() and not self.afresh
+
     def minutes(self) -> float | None:
         return None if self.until is None else max(0.0, (self.until - time.monotonic()) / 60)
 
