@@ -18,9 +18,12 @@ from remembrandt.diffusion import parametrisation
 from remembrandt.diffusion.schedule import Schedule
 from remembrandt.family import weights
 from remembrandt.family.device import PRECISIONS
+from remembrandt.family.folder import TEXT, VARIATIONS
 from remembrandt.settings import Wrong
 
-PARTS = ("text_encoder", "unet", "vae")  # what a family's digest is of
+#: What a family's digest is of, by its kind: text steers it, or a picture's embedding.
+PARTS = {TEXT: ("text_encoder", "unet", "vae"), VARIATIONS: ("image_encoder", "unet", "vae")}
+NETWORKS = ("text_encoder", "unet", "vae", "image_encoder")
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,11 @@ class Record:
 class Family:
     """Networks of a base model, frozen and in evaluation mode.
 
+    `kind` says what steers its UNet. One of kind `variations` may lack tokenizer and text encoder: `reads` says so.
     `folder` is where they were loaded from, a folder or a single file; `dtype` is the type that the
-    UNet computes in. Text encoder and autoencoder are held in fp32 wherever fp16 is not asked for:
+    UNet computes in. `notices` are what a user should be told of how it was read.
+
+    Text encoder and autoencoder are held in fp32 wherever fp16 is not asked for:
     prompts and photos are encoded once, and bf16 has too few digits for that. Under bf16 only the
     decoder computes in it (on a CPU 0.6 of the time, for 0.2 grey levels on average, 4 at most).
     """
@@ -62,6 +68,8 @@ class Family:
     device: torch.device
     dtype: torch.dtype
     stored: Mapping[str, weights.Lazy] | None = field(default=None, repr=False)
+    kind: str = TEXT
+    notices: tuple[str, ...] = ()
 
     @property
     def factor(self) -> int:
@@ -76,7 +84,18 @@ class Family:
     @cached_property
     def digest(self) -> str:
         """A sha256 of the values of the weights as they were loaded, whatever files held them."""
-        return weights.digest(self.stored or {part: weights.held(getattr(self, part)) for part in PARTS})
+        return weights.digest({part: self.held[part] for part in PARTS[self.kind]})
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has a text tower."""
+        return self.text_encoder is not None
+
+    @property
+    def held(self) -> Mapping[str, weights.Lazy]:
+        """The tensors of its networks, as they were loaded."""
+        here = [n for n in NETWORKS if getattr(self, n) is not None]
+        return self.stored or {name: weights.held(getattr(self, name)) for name in here}
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

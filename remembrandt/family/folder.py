@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import CLIPTokenizer
+from transformers import CLIPImageProcessor, CLIPTokenizer
 
-from remembrandt.family import weights
+from remembrandt.family import card, weights
 from remembrandt.family.parts import Parts, config_of, noise, spelling
 from remembrandt.family.weights import Lazy
 from remembrandt.settings import Wrong
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from remembrandt.family.family import Family
 
 RECORD = "remembrandt.json"
-FACTS = ("name", "revision", "size", "guidance", "steps", "sampler")
+FACTS = ("name", "revision", "kind", "size", "guidance", "steps", "sampler")
+TEXT, VARIATIONS = "text-to-image", "variations"  # the kinds of families
+#: Pipelines of kind `variations`; the second is Lambda's own, whose image encoder is a whole CLIP.
+EMBEDDING = ("StableDiffusionImageVariationPipeline", "StableDiffusionImageEmbedPipeline")
+SEEN = Path("feature_extractor") / "preprocessor_config.json"
 KEPT = ("judges", "feature_extractor", "text_encoder/projection.safetensors")
 STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 #: What the VAE folders of 1.x call their attention.
@@ -28,42 +34,49 @@ OLD = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.
 
 def read(folder: Path) -> Parts:
     """What a folder says and holds."""
-    networks = ["text_encoder", "unet", "vae"]
-    missing = [n for n in [*networks, "tokenizer", "scheduler"] if not (folder / n).is_dir()]
+    said = facts(folder)
+    own = ["image_encoder"] if said.get("kind") == VARIATIONS else ["text_encoder", "tokenizer"]
+    missing = [n for n in [*own, "unet", "vae", "scheduler"] if not (folder / n).is_dir()]
     if missing:
         raise Wrong(
             f"{folder} is no family: it has no folder {missing[0]!r};"
             " give a diffusers folder of Stable Diffusion 1.x or 2.x, or one .safetensors file"
         )
-    if (folder / "image_encoder").is_dir():
-        networks.append("image_encoder")
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as fault:
-        raise Wrong(f"{folder / 'tokenizer'} holds no CLIP tokenizer: {fault}") from None
+    reads = all((folder / n).is_dir() for n in ("text_encoder", "tokenizer"))
+    networks = [n for n in ("text_encoder",) if reads] + ["unet", "vae"]
+    networks += [n for n in ("image_encoder",) if (folder / n).is_dir()]
     return Parts(
         folder,
-        {name: _json(folder / name / "config.json") for name in networks},
+        {name: read_json(folder / name / "config.json") for name in networks},
         {name: read_network(name, folder / name) for name in networks},
-        tokenizer,
-        noise(_json(folder / "scheduler" / "scheduler_config.json")),
-        facts(folder),
+        _read_tokenizer(folder / "tokenizer") if reads else None,
+        noise(read_json(folder / "scheduler" / "scheduler_config.json")),
+        said,
     )
 
 
+def _read_tokenizer(folder: Path) -> CLIPTokenizer:
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as fault:
+        raise Wrong(f"{folder} holds no CLIP tokenizer: {fault}") from None
+
+
 def facts(folder: Path) -> dict[str, Any]:
-    """The record of a folder: its name, and what `remembrandt.json` and the image processor say."""
+    """The record of a folder: its name and kind, and what `remembrandt.json` and the image processor say."""
     found: dict[str, Any] = {"name": folder.resolve().name}
+    listed = folder / "model_index.json"
+    if listed.is_file() and read_json(listed).get("_class_name") in EMBEDDING:
+        found["kind"] = VARIATIONS
     if (folder / RECORD).is_file():
-        said = _json(folder / RECORD)
+        said = read_json(folder / RECORD)
         found |= {k: said[k] for k in FACTS if said.get(k) is not None}
-    seen = folder / "feature_extractor" / "preprocessor_config.json"
-    if seen.is_file():
-        found["resize"] = _json(seen).get("remembrandt", {})
+    if (folder / SEEN).is_file() and (resize := read_json(folder / SEEN).get("remembrandt")):
+        found["resize"] = resize
     return found
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
     except OSError:
@@ -85,6 +98,8 @@ def _named(name: str, lazy: Lazy) -> Lazy:
         }
     if name == "vae":
         return {_renamed(key): tensor for key, tensor in lazy.items()}
+    if name == "image_encoder":  # of a whole CLIP, its image tower
+        lazy = {k: tensor for k, tensor in lazy.items() if k.startswith(("vision_model.", "visual_projection."))}
     return {k: tensor for k, tensor in lazy.items() if not k.endswith("position_ids")}
 
 
@@ -97,36 +112,55 @@ def _renamed(key: str) -> str:
 
 def write(family: Family, folder: Path, limit: int = 2**32) -> Path:
     """Save a family in half precision, whole or not at all; `folder` must be new or empty."""
+    with new(folder) as part:
+        _write(family, part, limit)
+    return folder
+
+
+@contextmanager
+def new(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `folder`, which must be new or empty, once all is written."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Wrong(f"{folder} exists already: name a new folder")
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
-        _write(family, part, limit)
+        yield part
         if folder.exists():
             folder.rmdir()
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return folder
 
 
 def _write(family: Family, folder: Path, limit: int) -> None:
-    networks: dict[str, Any] = {n: getattr(family, n) for n in ("text_encoder", "unet", "vae")}
-    if family.image_encoder is not None:
-        networks["image_encoder"] = family.image_encoder
-    for name, network in networks.items():
-        write_network(name, network, folder / name, limit)
-    _tokenizer(family.tokenizer, folder / "tokenizer")
+    for name in family.held:
+        write_network(name, getattr(family, name), folder / name, limit)
+    if family.reads:
+        _tokenizer(family.tokenizer, folder / "tokenizer")
     (folder / "scheduler").mkdir()
-    _dump(folder / "scheduler" / "scheduler_config.json", noise(family.scheduler))
-    record = {"name": family.name, "revision": family.revision}
+    write_json(folder / "scheduler" / "scheduler_config.json", noise(family.scheduler))
+    record = {"name": family.name, "revision": family.revision, "kind": family.kind}
     record |= {k: getattr(family.record, k) for k in ("size", "guidance", "steps", "sampler")}
-    _dump(folder / RECORD, record)
+    write_json(folder / RECORD, record)
     if family.folder is not None:
         for kept in KEPT:
             _copy(family.folder / kept, folder / kept)
-    _dump(folder / "model_index.json", index((folder / "feature_extractor").is_dir()))
+    if family.kind == VARIATIONS:
+        _preprocessing(family, folder)
+    write_json(folder / "model_index.json", index((folder / "feature_extractor").is_dir(), family.kind))
+
+
+def _preprocessing(family: Family, folder: Path) -> None:
+    """How the image encoder is to be shown pictures: for us as a record, for people as a snippet."""
+    assert family.image_encoder is not None
+    side, crop = family.image_encoder.config.image_size, family.record.resize["fit"] == "crop"
+    size = {"shortest_edge": side} if crop else {"height": side, "width": side}
+    made = CLIPImageProcessor(size=size, crop_size={"height": side, "width": side}, do_center_crop=crop)
+    shutil.rmtree(folder / SEEN.parent, ignore_errors=True)
+    made.save_pretrained(folder / SEEN.parent)
+    write_json(folder / SEEN, read_json(folder / SEEN) | {"remembrandt": dict(family.record.resize)})
+    (folder / "README.md").write_text(card.of(family))
 
 
 def write_network(name: str, network: Any, folder: Path, limit: int = 2**32) -> None:
@@ -138,7 +172,7 @@ def write_network(name: str, network: Any, folder: Path, limit: int = 2**32) -> 
     weights.write(lazy, folder, STEMS.get(name, "model"), limit)
     # Half on disk, single in use: else diffusers mixes half weights with float latents.
     single = {} if name in STEMS else {"dtype": "float32", "architectures": [type(network).__name__]}
-    _dump(folder / "config.json", config_of(network) | single)
+    write_json(folder / "config.json", config_of(network) | single)
 
 
 def read_network(name: str, folder: Path) -> Lazy:
@@ -161,21 +195,21 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def index(extractor: bool) -> dict[str, Any]:
-    """The image encoder is ours to use: the pipeline takes one only for IP-adapters."""
-    return {
-        "_class_name": "StableDiffusionPipeline",
+def index(extractor: bool, kind: str = TEXT) -> dict[str, Any]:
+    """The image encoder of a family that reads is ours to use: its pipeline takes one only for IP-adapters."""
+    sees = kind == VARIATIONS
+    tower = {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"] if sees else [None, None]}
+    texts = {"text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"]}
+    return tower | ({} if sees else texts) | {
+        "_class_name": EMBEDDING[0] if sees else "StableDiffusionPipeline",
         "feature_extractor": ["transformers", "CLIPImageProcessor"] if extractor else [None, None],
-        "image_encoder": [None, None],
         "requires_safety_checker": False,
         "safety_checker": [None, None],
         "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
 
 
-def _dump(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -12,16 +12,17 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from remembrandt.diffusion import schedule
-from remembrandt.family import folder, single_file, weights
+from remembrandt.family import delta, folder, single_file, weights
 from remembrandt.family.device import (
     PRECISIONS,
     check_precision,
     choose_device,
     choose_precision,
 )
-from remembrandt.family.family import PARTS, Family, Record
+from remembrandt.family.family import Family, Record
+from remembrandt.family.folder import TEXT, VARIATIONS
 from remembrandt.family.folder import write as save
-from remembrandt.family.parts import SCHEDULER, Parts, blank
+from remembrandt.family.parts import PUBLISHED, SCHEDULER, Parts, blank
 from remembrandt.family.single_file import write as save_single_file
 from remembrandt.settings import Wrong
 
@@ -37,10 +38,11 @@ FAMILIES: dict[int, dict[str, Any]] = {
     768: {"guidance": 7.5, "steps": 25, "sampler": "dpmpp-2m-karras"},
     1024: {"guidance": 7.5, "steps": 25, "sampler": "dpmpp-2m-karras"},
 }
+PICTURED = {"guidance": 3.0}  # those of kind variations, as their card says
 
 
 def load(source: str | Path, *, device: str | None = None, precision: str | None = None) -> Family:
-    """The family `source`: "pocket", a folder, a .safetensors file, or a hub id[@revision].
+    """The family `source`: "pocket", "variations", a folder, a .safetensors file, or a hub id[@revision].
 
     Hub ids are read from the local cache only. Without `device` and `precision` ("fp32", "fp16",
     "bf16") the machine chooses. `Wrong` if it is none of these or not sound.
@@ -48,15 +50,25 @@ def load(source: str | Path, *, device: str | None = None, precision: str | None
     chosen = choose_device(device)
     dtype = PRECISIONS[check_precision(precision) if precision else choose_precision(chosen)]
     place, facts = _found(str(source))
-    parts = single_file.read(place) if place.is_file() else folder.read(place)
-    return _built(parts, facts, chosen, dtype)
+    return _built(_parts(place), facts, chosen, dtype)
+
+
+def _parts(place: Path) -> Parts:
+    if place.is_file():
+        return single_file.read(place)
+    if delta.is_one(place):
+        return delta.read(place, _parts(_found(delta.base_of(place))[0]))
+    return folder.read(place)
 
 
 def _found(source: str) -> tuple[Path, dict[str, str]]:
     name, _, revision = source.partition("@")
-    if name == POCKET:
-        return _pocket(revision), {}
+    if name in (POCKET, VARIATIONS):
+        return _embedded(name, revision), {}
     path = Path(source).expanduser()
+    beside = Path(name).expanduser()
+    if revision and not path.exists() and (beside / revision).is_dir():  # a folder of revisions
+        return _lone(beside / revision), {"name": beside.name, "revision": revision}
     if path.suffix.lower() in weights.PICKLES:
         raise Wrong(f"{source} is a pickle, which can run code: convert it to .safetensors first")
     if path.is_file() and path.suffix.lower() != ".safetensors":
@@ -74,13 +86,15 @@ def _lone(path: Path) -> Path:
     return found[0] if len(found) == 1 else path
 
 
-def _pocket(revision: str) -> Path:
-    place = Path(str(files("remembrandt"))) / "pocket" / "weights"
+def _embedded(name: str, revision: str) -> Path:
+    place = Path(str(files("remembrandt"))) / "pocket" / ("weights" if name == POCKET else name)
+    if not place.is_dir() and name != POCKET:
+        raise Wrong(f"the embedded painter {name!r} is not there yet: give the folder or hub id of another model")
     if not place.is_dir():
         raise Wrong(f"the embedded model is missing at {place}: install remembrandt again")
     held = str(folder.facts(place).get("revision"))
     if revision and revision != held:
-        raise Wrong(f"this version holds pocket@{held}, not pocket@{revision}: give the folder of that one")
+        raise Wrong(f"this version holds {name}@{held}, not {name}@{revision}: give the folder of that one")
     return place
 
 
@@ -112,34 +126,43 @@ def _built(parts: Parts, facts: Mapping[str, str], device: torch.device, dtype: 
     if scheduler is None:
         scheduler = SCHEDULER | {"prediction_type": _predicts(networks["unet"])}
         said.setdefault("size", 768 if scheduler["prediction_type"] == "v_prediction" else 512)
+    kind = said.get("kind", TEXT)
+    record, notices = _record(said, networks, kind)
     return Family(
         name=said["name"],
         revision=str(said["revision"]) if "revision" in said else None,
         folder=parts.place,
-        tokenizer=parts.tokenizer,
-        text_encoder=networks["text_encoder"],
+        tokenizer=parts.tokenizer,  # type: ignore[arg-type]
+        text_encoder=networks.get("text_encoder"),  # type: ignore[arg-type]
         vae=networks["vae"],
         unet=networks["unet"],
         image_encoder=networks.get("image_encoder"),
         schedule=_schedule(scheduler, parts.place),
         scheduler=scheduler,
-        record=_record(said, networks),
+        record=record,
         device=device,
         dtype=dtype,
-        stored={part: parts.weights[part] for part in PARTS},
+        stored=parts.weights,
+        kind=kind,
+        notices=notices,
     )
 
 
-def _record(said: Mapping[str, Any], networks: Mapping[str, Any]) -> Record:
+def _record(said: Mapping[str, Any], networks: Mapping[str, Any], kind: str) -> tuple[Record, tuple[str, ...]]:
+    """How the family likes to paint, and what is to be said of it."""
     unet, levels = networks["unet"].config, len(networks["vae"].config["block_out_channels"])
     known = {"size": unet["sample_size"] * 2 ** (levels - 1)}
     known |= FAMILIES.get(unet["cross_attention_dim"], {})
+    notices = ()
+    if kind == VARIATIONS:
+        known |= PICTURED
+        ways = ", ".join(f"{key} {str(value).lower()}" for key, value in PUBLISHED.items())
+        silent = f"{said['name']} does not say how it is shown pictures: as was published with its kind ({ways})"
+        notices = () if "resize" in said else (silent,)
+        said = {**said, "resize": {**PUBLISHED, **said.get("resize", {})}}
     known |= {k: said[k] for k in RECORDED if k in said}
     try:
-        return Record(
-            int(known.pop("size")),
-            **{k: KINDS[k](v) for k, v in known.items()},
-        )
+        return Record(int(known.pop("size")), **{k: KINDS[k](v) for k, v in known.items()}), notices
     except (TypeError, ValueError) as fault:
         raise Wrong(f"the record of {said['name']} is not sound: {fault}") from None
 

@@ -28,6 +28,16 @@ OPENCLIP = {
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
 }
+VISUAL = {
+    "vision_model.embeddings.class_embedding": "class_embedding",
+    "vision_model.embeddings.patch_embedding.": "conv1.",
+    "vision_model.embeddings.position_embedding.weight": "positional_embedding",
+    "vision_model.pre_layrnorm.": "ln_pre.",
+    "vision_model.post_layernorm.": "ln_post.",
+    "visual_projection.weight": "proj",
+    "vision_model.encoder.layers.": "transformer.resblocks.",
+}
+TURNED = {"visual_projection.weight"}  # transposed there
 QKV = re.compile(r"(.*)self_attn\.([qkv])_proj\.(weight|bias)")
 
 
@@ -53,6 +63,15 @@ def openclip(keys: Iterable[str]) -> dict[str, tuple[str, int | None]]:
     return {key: _openclip(key) for key in keys}
 
 
+def visual(keys: Iterable[str]) -> dict[str, tuple[str, int | None]]:
+    """Our names of an image encoder to OpenAI's, as the checkpoints of SD Image Variations hold it."""
+    found = {}
+    for key in keys:
+        mine = next(m for m in VISUAL if key.startswith(m))
+        found[key] = _joined("cond_stage_model.model.visual.", VISUAL[mine] + key.removeprefix(mine))
+    return found
+
+
 def _openclip(key: str) -> tuple[str, int | None]:
     root = "cond_stage_model.model."
     if key.startswith("embeddings."):
@@ -61,7 +80,11 @@ def _openclip(key: str) -> tuple[str, int | None]:
         return root + names[key.removeprefix("embeddings.")], None
     if key.startswith("final_layer_norm."):
         return root + key.replace("final_layer_norm", "ln_final"), None
-    key = key.replace("encoder.layers.", "transformer.resblocks.")
+    return _joined(root, key.replace("encoder.layers.", "transformer.resblocks."))
+
+
+def _joined(root: str, key: str) -> tuple[str, int | None]:
+    """CLIP keeps queries, keys and values in one tensor."""
     if joint := QKV.fullmatch(key):
         return f"{root}{joint[1]}attn.in_proj_{joint[3]}", "qkv".index(joint[2])
     for mine, theirs in OPENCLIP.items():

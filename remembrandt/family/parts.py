@@ -38,27 +38,36 @@ SCHEDULER: dict[str, Any] = {
     "set_alpha_to_one": False,
     "thresholding": False,
 }
+#: How SD Image Variations sees pictures by its card's transform: for models of its kind without a record of their own.
+PUBLISHED: dict[str, Any] = {
+    "resize": "bicubic",
+    "antialias": False,
+    "align_corners": False,
+    "fit": "squash",
+    "clamp": False,
+}
 NOISE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
 NOISE += ("prediction_type", "rescale_betas_zero_snr")
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """`configs` and `weights` by network: `unet`, `vae`, `text_encoder`, and maybe `image_encoder`.
+    """`configs` and `weights` by network: `unet`, `vae`, `text_encoder`, `image_encoder`; not all have both towers.
 
-    `facts` may hold name, revision, size, guidance, steps, sampler, resize. `scheduler` is None
+    `tokenizer` is None where there is no text encoder. `facts` may hold name, revision, kind, size, guidance, steps,
+    sampler, resize. `scheduler` is None
     where the files do not say what the network predicts.
     """
 
     place: Path
     configs: Mapping[str, dict[str, Any]]
     weights: Mapping[str, Lazy]
-    tokenizer: CLIPTokenizer
+    tokenizer: CLIPTokenizer | None
     scheduler: dict[str, Any] | None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def blank(name: str, config: Mapping[str, Any], tokenizer: CLIPTokenizer) -> nn.Module:
+def blank(name: str, config: Mapping[str, Any], tokenizer: CLIPTokenizer | None) -> nn.Module:
     """The network of a configuration, on torch's meta device: shapes and no memory."""
     with torch.device("meta"):
         try:
@@ -67,12 +76,19 @@ def blank(name: str, config: Mapping[str, Any], tokenizer: CLIPTokenizer) -> nn.
             if name == "vae":
                 return AutoencoderKL.from_config(dict(config))  # type: ignore[return-value]
             if name == "image_encoder":
-                return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(dict(config)))
+                return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(_vision(config)))
+            assert tokenizer is not None
             # Old configurations say 2, and CLIP then pools at the largest token: an added one.
             ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
             return CLIPTextModel(CLIPTextConfig.from_dict(dict(config) | ends))
         except (TypeError, ValueError, KeyError) as fault:
             raise Wrong(f"the configuration of {name} makes no network: {fault}") from None
+
+
+def _vision(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an image tower alone, or of a whole CLIP, as the folders of StableDiffusionImageEmbedPipeline hold."""
+    width = {"projection_dim": config["projection_dim"]} if "projection_dim" in config else {}
+    return {**config.get("vision_config", config), **width}
 
 
 def noise(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AddedToken, CLIPTokenizer
 
 from remembrandt.family import names, weights
+from remembrandt.family.folder import VARIATIONS
 from remembrandt.family.parts import SCHEDULER, Parts, blank, config_of, spelling
 from remembrandt.family.weights import Lazy
 from remembrandt.settings import Wrong
@@ -43,16 +44,34 @@ VAE = {
     "up_block_types": ("UpDecoderBlock2D",) * 4,
     "scaling_factor": 0.18215,
 }
-TEXT = {"vocab_size": 49408, "max_position_embeddings": 77}
+CLIP_TEXT = {"vocab_size": 49408, "max_position_embeddings": 77}
+SD1_UNET = UNET | {"cross_attention_dim": 768, "attention_head_dim": 8}
 
 #: The published configurations, by the key that tells them apart.
 LAYOUTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "cond_stage_model.model.visual.": (
+        VARIATIONS,
+        {
+            "unet": SD1_UNET,
+            "vae": VAE,
+            "image_encoder": {
+                "hidden_size": 1024,
+                "intermediate_size": 4096,
+                "num_hidden_layers": 24,
+                "num_attention_heads": 16,
+                "image_size": 224,
+                "patch_size": 14,
+                "hidden_act": "quick_gelu",
+                "projection_dim": 768,
+            },
+        },
+    ),
     "cond_stage_model.transformer.": (
         "sd1",
         {
-            "unet": UNET | {"cross_attention_dim": 768, "attention_head_dim": 8},
+            "unet": SD1_UNET,
             "vae": VAE,
-            "text_encoder": TEXT
+            "text_encoder": CLIP_TEXT
             | {
                 "hidden_size": 768,
                 "intermediate_size": 3072,
@@ -74,7 +93,7 @@ LAYOUTS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
             },
             "vae": VAE,
             # The last of OpenCLIP's 24 layers is in the file, but 2.x does not use it.
-            "text_encoder": TEXT
+            "text_encoder": CLIP_TEXT
             | {
                 "hidden_size": 1024,
                 "intermediate_size": 4096,
@@ -95,17 +114,22 @@ def read(path: Path) -> Parts:
     lazy, metadata = weights.opened(path)
     layout, configs = next((v for k, v in LAYOUTS.items() if any(n.startswith(k) for n in lazy)), ("", {}))
     if not layout:
-        raise Wrong(f"{path} is no checkpoint of Stable Diffusion 1.x or 2.x: it has no text encoder")
+        raise Wrong(f"{path} is no checkpoint of Stable Diffusion 1.x or 2.x: it has no encoder of text or pictures")
     about = _about(metadata)
     known = "configs" in about
     configs = {k: dict(v) for k, v in (about["configs"] if known else configs).items()}
-    tokenizer = own_tokenizer(**about["tokenizer"]) if "tokenizer" in about else clip_tokenizer(path, layout)
+    tokenizer = _tokenizer(about, path, layout) if "text_encoder" in configs else None
     first = lazy.get("model.diffusion_model.input_blocks.0.0.weight")
     if first is not None and not known:
         configs["unet"]["in_channels"] = first().shape[1]
     found = {name: _taken(name, config, lazy, tokenizer, layout) for name, config in configs.items()}
-    facts = {"name": path.stem} | {k: v for k, v in about.get("facts", {}).items() if v is not None}
+    facts = {"name": path.stem} | ({"kind": VARIATIONS} if layout == VARIATIONS else {})
+    facts |= {k: v for k, v in about.get("facts", {}).items() if v is not None}
     return Parts(path, configs, found, tokenizer, _scheduler(about, metadata, layout), facts)
+
+
+def _tokenizer(about: Mapping[str, Any], path: Path, layout: str) -> CLIPTokenizer:
+    return own_tokenizer(**about["tokenizer"]) if "tokenizer" in about else clip_tokenizer(path, layout)
 
 
 def _about(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -120,25 +144,27 @@ def _scheduler(about: Mapping[str, Any], metadata: Mapping[str, str], layout: st
     """What the network predicts, as the file says; 1.x predicts noise, 2.x may do either."""
     if "scheduler" in about:
         return about["scheduler"]
-    said = metadata.get("modelspec.prediction_type", "epsilon" if layout == "sd1" else "")
+    said = metadata.get("modelspec.prediction_type", "" if layout == "sd2" else "epsilon")
     kind = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}.get(said)
     return SCHEDULER | {"prediction_type": kind} if kind else None
 
 
-def _taken(name: str, config: dict, lazy: Lazy, tokenizer: CLIPTokenizer, layout: str) -> Lazy:
+def _taken(name: str, config: dict, lazy: Lazy, tokenizer: CLIPTokenizer | None, layout: str) -> Lazy:
     """The tensors of one network under our names, as many of them as the file has."""
     keys = blank(name, config, tokenizer).state_dict().keys()
     found = {}
     for key, (theirs, third) in _theirs(name, keys, config, layout).items():
         theirs = theirs if theirs in lazy else theirs.replace(".text_model.", ".")
         if theirs in lazy:
-            found[key] = partial(_ours, lazy[theirs], third, _is_flat(name, key))
+            found[key] = partial(_ours, lazy[theirs], third, _is_flat(name, key), key in names.TURNED)
     return found
 
 
 def _theirs(name: str, keys, config: dict, layout: str) -> dict[str, tuple[str, int | None]]:
     if name == "text_encoder" and layout == "sd2":
         return names.openclip(keys)
+    if name == "image_encoder":
+        return names.visual(keys)
     if name == "text_encoder":
         return {mine: (theirs, None) for mine, theirs in names.clip(keys).items()}
     table = names.unet(keys, config) if name == "unet" else names.vae(keys, config)
@@ -150,19 +176,26 @@ def _is_flat(name: str, key: str) -> bool:
     return name == "vae" and ".attentions." in key and key.endswith("weight") and "norm" not in key
 
 
-def _ours(read: Callable[[], Tensor], third: int | None, flat: bool) -> Tensor:
+def _ours(read: Callable[[], Tensor], third: int | None, flat: bool, turned: bool) -> Tensor:
     tensor = read() if third is None else read().chunk(3)[third]
+    tensor = tensor.T if turned else tensor
     return tensor.flatten(1) if flat and tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
 
 
 def write(family: Family, path: Path) -> Path:
-    """Save a family in half precision under CompVis' names: SD 2's for a text encoder like its own.
+    """Save a family in half precision under CompVis' names: SD 2's for a text encoder like its own, OpenAI's for the
+    image encoder of a family of kind `variations`.
 
     The metadata describes the networks, so that any family comes back; other tools read the
     checkpoints whose sizes are SD's.
     """
-    layout = "sd2" if family.text_encoder.config.hidden_act == "gelu" else "sd1"
-    networks = {"unet": family.unet, "vae": family.vae, "text_encoder": family.text_encoder}
+    networks = {"unet": family.unet, "vae": family.vae}
+    if family.kind == VARIATIONS:
+        layout = VARIATIONS
+        networks["image_encoder"] = family.image_encoder
+    else:
+        layout = "sd2" if family.text_encoder.config.hidden_act == "gelu" else "sd1"
+        networks["text_encoder"] = family.text_encoder
     tensors: dict[str, Tensor] = {}
     configs = {}
     for name, network in networks.items():
@@ -170,7 +203,7 @@ def write(family: Family, path: Path) -> Path:
         lazy = weights.halved(weights.held(network))
         thirds: dict[str, list[Tensor]] = {}
         for key, (theirs, third) in _theirs(name, lazy, configs[name], layout).items():
-            tensor = lazy[key]()
+            tensor = lazy[key]().T.contiguous() if key in names.TURNED else lazy[key]()
             if third is not None:
                 thirds.setdefault(theirs, [tensor] * 3)[third] = tensor
             else:
@@ -188,19 +221,16 @@ def write(family: Family, path: Path) -> Path:
 
 def _metadata(family: Family, configs: dict[str, dict], layout: str) -> dict[str, str]:
     record = family.record
-    facts = {"name": family.name, "revision": family.revision}
+    facts = {"name": family.name, "revision": family.revision, "kind": family.kind, "resize": dict(record.resize)}
     facts |= {k: getattr(record, k) for k in ("size", "guidance", "steps", "sampler")}
-    about: dict[str, Any] = {
-        "configs": configs,
-        "scheduler": dict(family.scheduler),
-        "facts": facts,
-        "tokenizer": spelling(family.tokenizer),
-    }
+    about: dict[str, Any] = {"configs": configs, "scheduler": dict(family.scheduler), "facts": facts}
+    if "text_encoder" in configs:
+        about["tokenizer"] = spelling(family.tokenizer)
     kind = "v" if family.schedule.prediction == "v" else "epsilon"
     return {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v1" if layout == "sd1" else "stable-diffusion-v2",
+        "modelspec.architecture": "stable-diffusion-v2" if layout == "sd2" else "stable-diffusion-v1",
         "modelspec.title": family.name,
         "modelspec.prediction_type": kind,
         "modelspec.resolution": f"{record.size}x{record.size}",

@@ -31,6 +31,7 @@ TYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
     "I64": torch.int64,
     "I32": torch.int32,
     "U8": torch.uint8,
@@ -143,6 +144,7 @@ def fill(network: nn.Module, lazy: Lazy, device: torch.device, dtype: torch.dtyp
         if tensor.shape != empty.shape:
             found, needed = tuple(tensor.shape), tuple(empty.shape)
             raise Wrong(f"{what} does not fit its configuration: {name} is {found}, not {needed}")
+        tensor = tensor.float() if tensor.dtype.itemsize == 1 and tensor.is_floating_point() else tensor
         if not torch.isfinite(tensor).all():
             raise Wrong(f"{what} is not finite in {name!r}: restore the file")
         owner, _, last = name.rpartition(".")
