@@ -64,7 +64,7 @@ class Readers(nn.Module):
         self.of = nn.ModuleDict({name: nn.Linear(facts, len(values)) for name, values in attributes.items()})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Logits: `whole` names (n, k); `present` (n, categories); attribute names (n, categories, k)."""
+        """Logits: `whole` names (n, k); `present` (n, categories); attribute names (n, categories, k); `maps`."""
         fine = self.trunk(pixels)
         deep = self.deep(fine)
         pooled = deep.mean((2, 3)) + deep.amax((2, 3))
@@ -77,7 +77,7 @@ class Readers(nn.Module):
         seen = torch.cat([seen, _extent(look, *fine.shape[-2:]), named], -1)
         return (
             {name: head(pooled) for name, head in self.whole.items()}
-            | {"present": maps.logsumexp(-1) - math.log(maps.shape[-1])}
+            | {"maps": maps, "present": maps.logsumexp(-1) - math.log(maps.shape[-1])}
             | {name: head(seen) for name, head in self.of.items()}
         )
 

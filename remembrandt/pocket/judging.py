@@ -33,22 +33,37 @@ def readers() -> Readers:
 
 def truth(scene, config: dict) -> dict[str, Tensor]:
     """The right answers for one scene; -100 where there is nothing to read."""
+    from remembrandt.pocket.world.scene import true_to_size
     from remembrandt.pocket.world.styles import STYLES
 
     lost = STYLES[scene.style].destroys
     whole = {n: torch.tensor(values.index(getattr(scene, n))) for n, values in config["whole"].items()}
     there = torch.zeros(len(config["categories"]))
     of = {n: torch.full((len(there),), -100) for n in config["attributes"]}
-    for subject in scene.subjects:
+    for subject, true in zip(scene.subjects, true_to_size(scene), strict=True):
         k = config["categories"].index(subject.category)
         there[k] = 1
         for name, values in config["attributes"].items():
-            of[name][k] = -100 if name in lost else values.index(getattr(subject, name))
+            hidden = name in lost or (name == "size" and not true)
+            of[name][k] = -100 if hidden else values.index(getattr(subject, name))
     return whole | {"present": there} | of
 
 
+def seen_of(scene, size: int = 128) -> np.ndarray:
+    """How much of each pixel is which subject, float32 (2, size, size); of a subject that is not there nothing."""
+    from remembrandt.pocket.world.scene import layers, order
+
+    made, covered = layers(scene, size), np.ones((size, size), np.float32)
+    shares = np.zeros((2, size, size), np.float32)
+    for k in reversed(order(scene)):  # the nearest first
+        alpha = made[k].rgba[..., 3].astype(np.float32) / 255
+        shares[k], covered = alpha * covered, covered * (1 - alpha)
+    return shares
+
+
 def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of everything that can be read off the batch."""
+    """Cross-entropy of everything that can be read off the batch, and of each map with where its thing is seen: from
+    a map that points at a nose no size can be read."""
     x, answers = x.to(network.where.weight.device), {k: v.to(network.where.weight.device) for k, v in answers.items()}
     with torch.autocast(x.device.type, torch.bfloat16):
         out = network(x)
@@ -57,7 +72,9 @@ def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tens
         total = total + F.cross_entropy(out[name].float(), answers[name])
     for name in network.config["attributes"]:
         total = total + F.cross_entropy(out[name].float().flatten(0, 1), answers[name].flatten())
-    return total
+    shares = F.adaptive_avg_pool2d(answers["seen"], int(out["maps"].shape[-1] ** 0.5)).flatten(2)
+    told = F.log_softmax(out["maps"].float(), -1).gather(1, answers["who"][..., None].expand_as(shares))
+    return total - 0.5 * (told * shares).sum() / shares.sum()
 
 
 @dataclass(frozen=True)
@@ -94,12 +111,16 @@ class Smear:
 MOVED = 6  # pixels at most
 
 
-def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Pictures in [-1, 1] blurred, off in tone, a bit noisy; mirrored and moved, which changes no answer."""
+def moved(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirrored or not, and a few pixels aside: which changes no answer."""
     if rng.random() < 0.5:
         x = x.flip(-1)
     y, left = rng.integers(0, 2 * MOVED + 1, 2)
-    x = F.pad(x, [MOVED] * 4, mode="reflect")[..., y : y + x.shape[-2], left : left + x.shape[-1]]
+    return F.pad(x, [MOVED] * 4, mode="reflect")[..., y : y + x.shape[-2], left : left + x.shape[-1]]
+
+
+def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Pictures in [-1, 1] blurred, off in tone, a bit noisy."""
     if rng.random() < 0.3:
         size = int(rng.choice([64, 80, 96]))
         x = F.interpolate(F.interpolate(x, size=size, mode="area"), size=x.shape[-1], mode="bilinear")
@@ -141,17 +162,21 @@ def restyled(number: int):
 
 
 def reader_batches(kinds: Sequence[Kind], batch: int, seed: int, config: dict):
-    """step -> (pixels, answers)."""
+    """step -> (pixels, answers, with `who` (n, 2) are the subjects and where each is `seen` (n, 2, h, w))."""
 
     def make(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         rng = np.random.default_rng([seed, step])
-        images, answers = [], []
+        images, answers, seen = [], [], []
         for k in rng.choice(len(kinds), batch, p=[kind.share for kind in kinds]):
             number = int(rng.integers(kinds[k].shards * pictures.SHARD))
             images.append(kinds[k].shard(number // pictures.SHARD)[number % pictures.SHARD])
-            answers.append(truth(kinds[k].scene(number), config))
-        x = degrade(to_tensor(np.stack(images)), rng)
-        return x, {name: torch.stack([a[name] for a in answers]) for name in answers[0]}
+            scene = kinds[k].scene(number)
+            who = [config["categories"].index(s.category) for s in scene.subjects]
+            answers.append(truth(scene, config) | {"who": torch.tensor((who * 2)[:2])})
+            seen.append(seen_of(scene))
+        both = moved(torch.cat([to_tensor(np.stack(images)), torch.from_numpy(np.stack(seen))], 1), rng)
+        told = {name: torch.stack([a[name] for a in answers]) for name in answers[0]}
+        return degrade(both[:, :3], rng), told | {"seen": both[:, 3:]}
 
     return make
 
@@ -211,7 +236,8 @@ def instance_batches(kinds: Sequence[Kind], groups: int, seed: int):
             first = int(rng.integers(pictures.SHARD // each)) * each
             drawn = [first + k * VIEWS + v for k in range(LITTER) for v in rng.choice(VIEWS, 2, replace=False)]
             images.append(kinds[k].shard(int(rng.integers(kinds[k].shards)))[drawn])
-        return degrade(to_tensor(np.concatenate(images)), rng), torch.arange(groups * LITTER).repeat_interleave(2)
+        x = moved(to_tensor(np.concatenate(images)), rng)
+        return degrade(x, rng), torch.arange(groups * LITTER).repeat_interleave(2)
 
     return make
 
@@ -248,10 +274,9 @@ def reader_accuracy(network: Readers, numbers: range, smear: Smear | None = None
             if "category" not in lost:
                 right.setdefault("category", []).append(top == set(there.tolist()))
             for name in network.config["attributes"]:
-                if name not in lost:
-                    hits = [bool(out[name][i, k].argmax() == answers[name][k]) for k in there]
-                    right.setdefault(name, []).extend(hits)
-    return {name: float(np.mean(hits)) for name, hits in right.items()}
+                seen = [k for k in there if answers[name][k] >= 0]
+                right.setdefault(name, []).extend(bool(out[name][i, k].argmax() == answers[name][k]) for k in seen)
+    return {name: float(np.mean(hits)) for name, hits in right.items() if hits}
 
 
 @torch.inference_mode()

@@ -44,6 +44,19 @@ def test_what_it_leaves_is_a_family_that_paints(work):
     }  # fmt: skip
 
 
+def test_readers_are_shown_where_each_thing_is(work):
+    """Mirrored and moved with its picture: what the map of a thing is taught lies on the thing."""
+    kinds = [judging.Kind(1.0, 1, lambda index: pictures.shard(work / "pictures", index))]
+    config = judging.readers().config
+    for step in range(4):
+        x, told = judging.reader_batches(kinds, 4, 5, config)(step)
+        assert told["seen"].shape == (4, 2, 128, 128) and told["seen"].sum(1).max() <= 1 + 1e-6
+        edge = lambda t: (t[..., 1:] - t[..., :-1]).abs()[..., 8:-8]  # noqa: E731
+        drawn = edge(x).sum(1)
+        rim = edge(told["seen"].sum(1)) > 0.5
+        assert drawn[rim].mean() > 2 * drawn[~rim].mean()
+
+
 def test_scaled_latents_have_unit_deviation(work):
     """Five times as wide, they outshine the noise at every moment, and a painter learns next to nothing."""
     made = paint.latents(recipe.autoencoder_of(work), work / "pictures", 0)[:, :4]

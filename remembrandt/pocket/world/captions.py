@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from . import vocabulary as words
-from .scene import Scene, Subject
+from .scene import Scene, Subject, true_to_size
 from .styles import STYLES
 
 LEADS = ("a picture of", "an image of", "a painting of")  # say nothing about the style
@@ -47,7 +48,8 @@ def phrase(subject: Subject, rng: np.random.Generator, full: bool) -> str:
 
 def things(scene: Scene, rng: np.random.Generator, full: bool) -> str:
     """The subjects and their relation; "beside" is also said the other way round, or as "and"."""
-    said = [phrase(s, rng, full) for s in scene.subjects]
+    subjects = zip(scene.subjects, true_to_size(scene), strict=True)
+    said = [phrase(s if true else replace(s, size="middle"), rng, full) for s, true in subjects]
     if len(said) == 1:
         return said[0]
     if not full and scene.relation == "beside" and rng.random() < 0.5:

@@ -10,7 +10,7 @@ import numpy as np
 from . import vocabulary as words
 from .interiors import TABLE as PLACES
 from .scene import Scene, layers, order
-from .styles import STYLES, grid
+from .styles import grid
 
 GROUND, WALL = 1, 0  # segmentation ids of the place; subject i of category c has 2 + index of c
 Box = tuple[int, int, int, int]
@@ -29,25 +29,6 @@ class Truth:
     boxes: tuple[Box, ...]
     keypoints: tuple[dict[str, tuple[float, float]], ...]
     segments: tuple[tuple[tuple[float, float, float, float], ...], ...]
-
-
-def labels(scene: Scene) -> dict[str, int]:
-    """Class numbers for judges, in the vocabulary's order; -1 where there is nothing to read or the style destroys it."""
-    lost = STYLES[scene.style].destroys
-    styles = (*words.STYLES, *words.HELD_BACK)
-    tables = {
-        "category": tuple(words.CATEGORIES),
-        "colour": tuple(words.COLOURS),
-        "pattern": words.PATTERNS,
-        "size": words.SIZES,
-    }
-    out = {"place": tuple(words.PLACES).index(scene.place), "style": styles.index(scene.style)}
-    out["relation"] = words.RELATIONS.index(scene.relation) if scene.relation else -1
-    for i, suffix in enumerate(("", "2")):
-        for name, options in tables.items():
-            there = i < len(scene.subjects) and name not in lost
-            out[name + suffix] = options.index(getattr(scene.subjects[i], name)) if there else -1
-    return out
 
 
 def dome(mask: np.ndarray) -> np.ndarray:

@@ -166,6 +166,14 @@ def layout(scene: Scene) -> list[Spot]:
     return spots
 
 
+def true_to_size(scene: Scene) -> list[bool]:
+    """Whether each subject is as large as its size says: where two did not fit together they were made smaller."""
+    if len(scene.subjects) == 1:
+        return [True]
+    least = [0.95 * PAIRED[s.size][0] * min(1.0, 0.95 / THINGS[s.category].aspect) for s in scene.subjects]
+    return [bool(spot.height >= h) for spot, h in zip(layout(scene), least, strict=True)]
+
+
 def beside(things, hs, ground, u, poses) -> list[Spot]:
     """Next to each other on one ground line."""
     w = [h * t.aspect for h, t in zip(hs, things, strict=False)]

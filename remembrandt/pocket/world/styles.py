@@ -311,7 +311,9 @@ STYLES: dict[str, Style] = {
     "watercolour": Style(watercolour, "a watercolour painting of", "watercolour painting", backdrop=soft),
     "ink": Style(ink, "an ink drawing of", "ink drawing", Manner(outline=0.018), destroys=("colour",)),
     "pixel": Style(pixel, "pixel art of", "pixel art", Manner(flat=True)),
-    "mosaic": Style(mosaic, "a mosaic of", "mosaic", Manner(flat=True), soft),
+    "mosaic": Style(  # a tile is as large as a dot
+        mosaic, "a mosaic of", "mosaic", Manner(flat=True), soft, destroys=("pattern",)
+    ),
     "night": Style(night, "a night scene of", "at night", backdrop=soft),
     "pastel": Style(pastel, "a pastel drawing of", "pastel drawing", Manner(rim=0.02), soft),
     "comic": Style(comic, "a comic drawing of", "comic style", BOLD, printed),
