@@ -13,6 +13,7 @@ from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
 from remembrandt.jobs import painters
 from remembrandt.jobs.painters import MODEL_NAME, RESERVED
+from remembrandt.memory import retention
 from remembrandt.settings import Wrong
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store, new_id
@@ -39,8 +40,8 @@ def order(
     if source.memory != "gated" or not store.concepts(source):
         why = "was taught nothing that is left" if source.memory == "gated" else f"has memory {source.memory!r}"
         raise Wrong(f"{name} {why}: only the concepts of a gated model can be consolidated")
-    if not 0 < margin <= 1:
-        raise Wrong(f"--margin must be above 0 and at most 1, not {margin:g}")
+    if not 0 < margin <= retention.LOOSEST:
+        raise Wrong(f"--margin must be above 0 and at most {retention.LOOSEST:g}, not {margin:g}")
     if not 0 <= seed < 2**40:
         raise Wrong(f"seed must be a whole number from 0 to 2**40 - 1, not {seed}")
     held = _target(store, source, to or f"{name}-consolidated")

@@ -76,8 +76,8 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     held, model, method_name = _model(wish, store)
     if not 0 <= wish.seed < 2**63:
         raise Wrong(f"seed must be a whole number from 0 to 2**63 - 1, not {wish.seed}")
-    if not 0 < wish.margin <= 1:
-        raise Wrong(f"--margin must be above 0 and at most 1, not {wish.margin:g}")
+    if not 0 < wish.margin <= retention.LOOSEST:
+        raise Wrong(f"--margin must be above 0 and at most {retention.LOOSEST:g}, not {wish.margin:g}")
     methods.method(method_name, wish.options or {})  # a slip of the pen, before weights are read
     family = text_to_image(load(_source(held, wish, store, home)))
     method = methods.method(method_name, wish.options or {}, family)

@@ -19,6 +19,7 @@ from remembrandt.memory.library import Concept, Library
 
 MOST = 8  # older concepts that a lesson measures; the proof covers the rest
 MARGIN = 0.1  # of its own range, that a concept may lose before a lesson is refused
+LOOSEST = 1e3  # a margin that refuses broken weights alone: a concept can lose more than its whole range
 STEPS = 4  # a difference of one bit shows at the first
 
 

@@ -215,7 +215,7 @@ def test_a_picked_rung_is_judged_as_a_lesson_is(taught, tmp_path, monkeypatch):
 
 def test_the_margin_is_checked_and_kept(taught, tmp_path):
     shots = photos(tmp_path / "shots", 2)
-    for margin in (0, 1.5, float("nan")):
+    for margin in (0, 1.5e3, float("nan")):
         with pytest.raises(Wrong, match="--margin"):
             on(taught[0]).finetune(shots, "cat", **{**LESSON, "margin": margin})
     assert Store(taught[0]).jobs()[-1].request["margin"] == 0.9
