@@ -6,7 +6,7 @@ adapters. What they yield goes through the network together wherever the shapes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -101,6 +101,7 @@ class Picture:
     x: Tensor
     sigma: float
     calls: int = 0
+    estimate: Tensor | None = None  # what the last call thought the picture is: a preview's latent
 
     def __post_init__(self):
         self._regions = Regions(self.looks, self.start.calls) if len(self.looks) > 1 else None
@@ -138,6 +139,7 @@ class Picture:
         x0 = self.guided(estimates)
         if amend := self.begun.prompt.amend:
             x0 = amend(x0, self.sigma)
+        self.estimate = x0
         try:
             self.x, self.sigma = self.begun.walk.send(x0)
         except StopIteration as end:
@@ -206,10 +208,15 @@ class Engine:
             picture.begun.walk.close()
             self._live.remove(picture)
 
+    @property
+    def live(self) -> Sequence[Picture]:
+        """The pictures under way, as they came."""
+        return self._live
+
     @torch.inference_mode()
-    def step(self) -> bool:
-        """Every live picture goes on by one model call; False when none is left."""
-        rows = {picture: picture.rows() for picture in self._live}
+    def step(self, some: Collection[Picture] | None = None) -> bool:
+        """Every live picture, or `some` of them, go on by one model call; False when none is left."""
+        rows = {picture: picture.rows() for picture in (self._live if some is None else some)}
         estimates = self._estimates(list(dict.fromkeys(row for own in rows.values() for row in own)))
         for picture, own in rows.items():
             if picture.ticket.done:  # a sibling's fault has ended it in this very step

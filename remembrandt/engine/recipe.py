@@ -25,6 +25,11 @@ def save(painted: Painted, path: Path) -> Path:
     if kind is None:
         hint = nearest(path.suffix, FORMATS)
         raise Wrong(f"pictures are saved as {', '.join(FORMATS)}, not {path.suffix!r}.{hint}")
+    return write_atomic(path, written(painted, kind))
+
+
+def written(painted: Painted, kind: str) -> bytes:
+    """The file of a picture, with its recipe; `kind` is PNG, JPEG or WEBP."""
     data, told = BytesIO(), json.dumps(painted.recipe)
     image = Image.fromarray(painted.pixels)
     if kind == "PNG":
@@ -34,7 +39,7 @@ def save(painted: Painted, path: Path) -> Path:
         image.save(data, kind, pnginfo=texts)
     else:
         image.save(data, kind, quality=95, exif=_exif(painted.recipe, told))
-    return write_atomic(path, data.getvalue())
+    return data.getvalue()
 
 
 def read(path: Path) -> dict[str, Any]:

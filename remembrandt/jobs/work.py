@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import MANIFEST
 from remembrandt.engine import recipe
 from remembrandt.engine.engine import Engine, Painted
@@ -120,7 +121,7 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     family = based(requests[0], files)
     known = library(requests[0], files.home)
     opened = cache(_opened)  # once for all cells of a grid
-    asked, said = zip(*(_asked(request, known, opened) for request in requests), strict=True)
+    asked, said = zip(*(asked_of(request, known, opened) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
     return [
         [replace(p, recipe={**p.recipe, **own}) for p in pictures]
@@ -128,8 +129,11 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     ]
 
 
-def _asked(request: Document, known: Library, opened: Callable[[str, str | None], Any]) -> tuple[Request, Document]:
+def asked_of(
+    request: Document, known: Library, opened: Callable[[str, str | None], Any] | None = None
+) -> tuple[Request, Document]:
     """What the engine is asked for, and what the recipe says beside what the engine knows."""
+    opened = opened or _opened
     called = known.call_up(request["prompt"], request["negative"], request["strengths"])
     asked = Request(
         prompt=called.prompt,
@@ -195,14 +199,14 @@ def standing(request: Document, home: Home) -> str | Path:
     return home.path / own if own else request["base"]["source"]
 
 
-def library(request: Document, home: Home) -> Library:
+def library(request: Document, home: Home, load: Callable[..., Any] = adapters.load) -> Library:
     """The concepts that the model knew when the request was made; moved weights need no adapter but for a word."""
 
     def folder(place: Path) -> Path | None:
         return place if not request.get("weights") or (place / MANIFEST).is_file() else None
 
     older = [Concept(**{**row, "folder": folder(home.path / row["folder"])}) for row in request["older"]]
-    return Library(older, request["base"]["digest"], request["worn_by"], home.loras)
+    return Library(older, request["base"]["digest"], request["worn_by"], home.loras, load=load)
 
 
 @contextmanager

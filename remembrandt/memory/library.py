@@ -8,7 +8,7 @@ called as other tools do: `<lora:name:0.8>`, which is taken out of the prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -64,7 +64,8 @@ class Library:
     """Concepts on one base. Adapters are read when first called up, and checked against `base`.
 
     `loras` is the folder of those that were imported, by name; they fit any base of their shapes. `composition` is a
-    key of `compose.WAYS`, for prompts that name several concepts; one alone is painted as it always was.
+    key of `compose.WAYS`, for prompts that name several concepts; one alone is painted as it always was. `load` reads
+    an adapter: whoever paints for many keeps them on a shelf.
     """
 
     concepts: Sequence[Concept] = ()
@@ -72,6 +73,7 @@ class Library:
     worn_by: Literal["both", "prompt"] = "both"
     loras: Path | None = None
     composition: str = compose.DEFAULT
+    load: Callable[..., tuple[Adapter, dict]] = adapters.load
     _read: dict[str, Adapter] = field(default_factory=dict)
 
     def call_up(
@@ -117,7 +119,7 @@ class Library:
         """What was taught, read once."""
         assert concept.folder is not None
         if concept.id not in self._read:
-            self._read[concept.id] = adapters.load(concept.folder, base=self.base)[0]
+            self._read[concept.id] = self.load(concept.folder, base=self.base)[0]
         return self._read[concept.id]
 
     def _guests(self, prompt: str) -> list[Worn]:
@@ -132,7 +134,7 @@ class Library:
             raise Wrong(f"there is no imported LoRA {name!r}.{hint}")
         key = f"<lora:{folder.name}>"
         if key not in self._read:
-            self._read[key] = adapters.load(folder)[0]
+            self._read[key] = self.load(folder)[0]
         return self._read[key]
 
     def _strengths(self, asked: Mapping[str, float], named: Sequence[Concept]) -> dict[str, float]:
