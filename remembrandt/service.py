@@ -148,6 +148,37 @@ class Service:
 
     # -- painting ----------------------------------------------------------------------------------
 
+    def train(
+        self,
+        family: str,
+        recipe: str,
+        data: str | Path,
+        *,
+        out: str | Path | None = None,
+        preset: str | None = None,
+        stage: int | None = None,
+        gpus: int = 1,
+        batch: int | None = None,
+        dedup: bool = False,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        dry_run: bool = False,
+        progress: Progress = silent,
+    ) -> Document:
+        """Train a family by a recipe on many pictures; the model lies in the folder `out`, named as the recipe."""
+        from remembrandt.jobs import training
+
+        more = {"preset": preset, "stage": stage, "processes": gpus, "batch": batch, "dedup": dedup, "seed": seed}
+        course = training.asked(recipe, data, out, options=options, **more)
+        source = self._store().families().get(family, POCKET if family == PRETRAINED else family)
+        return training.run(self.settings, source, course, dry_run, progress)
+
+    def recipes(self) -> list[Document]:
+        """Every recipe with its presets and options."""
+        from remembrandt.training import recipes
+
+        return recipes.describe()
+
     def generate(
         self, prompt: str, *, out: str | Path | None = None, format: str = "png", **asked
     ) -> Document:

@@ -161,6 +161,16 @@ def test_every_sampler_and_method_is_documented():
     assert set(METHODS) <= headings("reference.md")
 
 
+def test_every_recipe_and_its_options_are_documented():
+    from remembrandt.training import options
+    from remembrandt.training.recipes import PRESETS, RECIPES
+
+    text = (ROOT / "docs" / "reference.md").read_text().partition("## Recipes")[2]
+    assert set(RECIPES) <= headings("reference.md")
+    wanted = {row["name"] for kind in RECIPES.values() for row in options.describe(kind)}
+    assert all(f"`{name}`" in text for name in wanted | {p for known in PRESETS.values() for p in known})
+
+
 def test_every_option_of_a_method_is_documented():
     from remembrandt.training import options
     from remembrandt.training.methods import METHODS

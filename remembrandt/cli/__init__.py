@@ -4,9 +4,9 @@ from remembrandt.cli.command import app
 
 # isort: off
 # in this order `--help` lists them
-from remembrandt.cli import teaching, painting, keeping
+from remembrandt.cli import teaching, training, painting, keeping
 
-__all__ = ["app", "keeping", "main", "painting", "teaching"]
+__all__ = ["app", "keeping", "main", "painting", "teaching", "training"]
 
 
 def main() -> None:

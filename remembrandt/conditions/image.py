@@ -46,7 +46,7 @@ def preprocessed(pictures: Sequence[np.ndarray] | np.ndarray, resize: Mapping[st
 
 
 def _resized(pictures: np.ndarray, how: Mapping[str, Any], side: int) -> Tensor:
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = torch.tensor(pictures).permute(0, 3, 1, 2).float() / 255
     high, wide = x.shape[2:]
     scale = side / min(high, wide)
     size = (side, side) if how["fit"] == "squash" else (max(side, int(high * scale)), max(side, int(wide * scale)))

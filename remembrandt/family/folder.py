@@ -148,7 +148,8 @@ def _write(family: Family, folder: Path, limit: int) -> None:
             _copy(family.folder / kept, folder / kept)
     if family.kind == VARIATIONS:
         _preprocessing(family, folder)
-    write_json(folder / "model_index.json", index((folder / "feature_extractor").is_dir(), family.kind))
+    repaints = family.unet.config["in_channels"] > family.channels
+    write_json(folder / "model_index.json", index((folder / "feature_extractor").is_dir(), family.kind, repaints))
 
 
 def _preprocessing(family: Family, folder: Path) -> None:
@@ -195,13 +196,13 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def index(extractor: bool, kind: str = TEXT) -> dict[str, Any]:
+def index(extractor: bool, kind: str = TEXT, repaints: bool = False) -> dict[str, Any]:
     """The image encoder of a family that reads is ours to use: its pipeline takes one only for IP-adapters."""
     sees = kind == VARIATIONS
     tower = {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"] if sees else [None, None]}
     texts = {"text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"]}
     return tower | ({} if sees else texts) | {
-        "_class_name": EMBEDDING[0] if sees else "StableDiffusionPipeline",
+        "_class_name": EMBEDDING[0] if sees else f"StableDiffusion{'Inpaint' * repaints}Pipeline",
         "feature_extractor": ["transformers", "CLIPImageProcessor"] if extractor else [None, None],
         "requires_safety_checker": False,
         "safety_checker": [None, None],

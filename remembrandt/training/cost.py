@@ -21,7 +21,7 @@ from remembrandt.adapters.lora import ATTENTION
 from remembrandt.family.family import Family
 from remembrandt.report import Event, Progress
 from remembrandt.training.attention import plain_attention
-from remembrandt.training.method import Method, computing
+from remembrandt.training.method import computing
 
 GIGA = 2**30
 SPARE = 0.85  # of what is free may be planned with: the rest is the allocator's and other programs'
@@ -47,9 +47,9 @@ class Cost:
         return self.held + options["batch"] * (self.spared if options["gradient_checkpointing"] else self.row)
 
 
-def count(family: Family, method: Method, moved: Collection[str]) -> Cost:
-    """What `method` costs on a family, whose networks named `moved` it moves."""
-    networks = {name: getattr(family, name) for name in ("unet", "text_encoder", "vae")}
+def count(family: Family, method: object, moved: Collection[str]) -> Cost:
+    """What `method`, or a recipe, costs on a family, whose networks named `moved` it moves."""
+    networks = {n: net for n in ("unet", "text_encoder", "vae", "image_encoder") if (net := getattr(family, n))}
     held = sum(p.numel() * p.element_size() for network in networks.values() for p in network.parameters())
     for name in moved:  # in fp32, with gradients and both of Adam's moments
         held += sum(p.numel() * (16 - p.element_size()) for p in networks[name].parameters())
@@ -80,7 +80,7 @@ def pace(family: Family, options: Mapping[str, Any]) -> float:
     """Seconds a step will take, from one call of the UNet with the rows of one batch."""
     side, rows = family.record.size // family.factor, options["batch"]
     kind = next(family.unet.parameters())
-    latents = torch.zeros(rows, family.channels, side, side, device=kind.device, dtype=kind.dtype)
+    latents = torch.zeros(rows, family.unet.config["in_channels"], side, side, device=kind.device, dtype=kind.dtype)
     tokens = torch.zeros(rows, CHUNK, family.unet.config["cross_attention_dim"], device=kind.device, dtype=kind.dtype)
     taken = 0.0
     with computing(family), plain_attention(family.unet):

@@ -133,18 +133,18 @@ def draw(
     ways = [_way(pool, seed, *way) for pool, way in zip(pools, (("start", GOLDEN), ("prior", SILVER)), strict=True)]
     kinds = 1 + any(e.weight for e in pools[1])
     counts = [len(range((which - step * batch) % kinds, batch, kinds)) for which in range(kinds)]
-    offset, indices = _uniform(_generator(seed, step)), range(batch)[part]
+    offset, indices = uniform(chance(seed, step)), range(batch)[part]
     latents, noises, prompts, weights, masks = [], [], [], [], []
     for index in indices:
         number, which = divmod(step * batch + index, kinds)
         example = ways[which](number)
         weights.append((prior if which else 1.0) / counts[which])
         masks.append(example.mask)
-        generator = _generator(seed, step, index)
+        generator = chance(seed, step, index)
         sample, noise = torch.randn((2, *example.mean.shape), generator=generator)
         latents.append(example.mean + example.std * sample)
         noises.append(noise)
-        prompts.append("" if _uniform(generator) < dropout else example.prompt)
+        prompts.append("" if uniform(generator) < dropout else example.prompt)
     moments = [(offset + index / batch) % 1.0 for index in indices]
     return Batch(torch.stack(latents), torch.stack(noises), moments, prompts, weights, _masks(masks, latents))
 
@@ -152,7 +152,7 @@ def draw(
 def _way(pool: Sequence[Example], seed: int, name: str, stride: float) -> Callable[[int], Example]:
     """Draw number n from a pool."""
     edges = list(accumulate(e.weight for e in pool))
-    start = _uniform(_generator(seed, name))
+    start = uniform(chance(seed, name))
 
     def drawn(number: int) -> Example:
         place = (start + number * stride) % 1.0 * edges[-1]
@@ -172,10 +172,12 @@ def _masks(masks: Sequence[Tensor | None], latents: Sequence[Tensor]) -> Tensor 
     return torch.stack([torch.ones_like(x[:1]) if m is None else m for m, x in zip(masks, latents, strict=True)])
 
 
-def _generator(*key: int | str) -> torch.Generator:
+def chance(*key: int | str) -> torch.Generator:
+    """Chance that depends on nothing but the key."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
-def _uniform(generator: torch.Generator) -> float:
+def uniform(generator: torch.Generator) -> float:
+    """The next number in [0, 1)."""
     return torch.rand((), generator=generator, dtype=torch.float64).item()

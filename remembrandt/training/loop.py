@@ -87,7 +87,8 @@ def fit(
     """
     from accelerate import Accelerator  # a second of import that only training should pay
 
-    accelerator = Accelerator(step_scheduler_with_optimizer=False)
+    here = next(iter(parameters.values())).device
+    accelerator = Accelerator(cpu=here.type == "cpu", step_scheduler_with_optimizer=False)
     rates = sorted({scale(name) for name in parameters})
     groups = [{"params": [p for n, p in parameters.items() if scale(n) == r], "rate": r} for r in rates]
     optimizer = torch.optim.AdamW(
@@ -124,6 +125,7 @@ def fit(
                 accelerator.backward(piece)
                 value += piece.item()
             if accelerator.num_processes > 1:
+                value = accelerator.reduce(torch.tensor(value, device=accelerator.device), "mean").item()  # type: ignore
                 for p in parameters.values():
                     p.grad = accelerator.reduce(p.grad, "mean")  # type: ignore[assignment]
             torch.nn.utils.clip_grad_norm_(list(parameters.values()), plan.clip)

@@ -112,7 +112,8 @@ def denoising(
     bars = family.schedule.alphas_cumprod
 
     def loss(step: int) -> Tensor:
-        drawn = draw(lesson.examples, lesson.seed, step, batch, dropout, _part(), prior)
+        rank, world = processes()
+        drawn = draw(lesson.examples, lesson.seed, step, batch, dropout, slice(rank, None, world), prior)
         times = torch.tensor([int(m * len(bars)) for m in drawn.moments])
         bar = bars[times].float().view(-1, 1, 1, 1).to(family.device)
         x0, eps = drawn.latents.to(family.device), drawn.noise.to(family.device)
@@ -129,7 +130,7 @@ def denoising(
             mask = drawn.masks.to(error)
             error = error * mask / mask.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
         weights = torch.tensor(drawn.weights, device=error.device)
-        return (error.mean((1, 2, 3)) * weights).sum() * _world()
+        return (error.mean((1, 2, 3)) * weights).sum() * world
 
     return loss
 
@@ -142,14 +143,11 @@ def computing(family: Family) -> AbstractContextManager:
     return torch.autocast(family.device.type, torch.bfloat16)
 
 
-def _world() -> int:
-    """Processes of this lesson; their gradients are averaged, and what they share is a sum."""
-    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-    return 1 if alone else torch.distributed.get_world_size()
-
-
-def _part() -> slice:
-    return slice(None) if _world() == 1 else slice(torch.distributed.get_rank(), None, _world())
+def processes() -> tuple[int, int]:
+    """This process's number, and how many train together: their gradients are averaged, what they share is a sum."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 
 def freeze(family: Family) -> None:

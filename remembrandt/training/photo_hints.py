@@ -74,12 +74,13 @@ def alike(squares: Sequence[np.ndarray], least: float = ALIKE) -> list[tuple[int
         return []
     small = [Image.fromarray(s).convert("L").resize((16, 16), Image.Resampling.BOX) for s in squares]
     grey = np.stack([np.asarray(s, np.float64) for s in small])
-    plain, mirrored = _standard(grey), _standard(grey[:, :, ::-1])
+    plain, mirrored = standard(grey), standard(grey[:, :, ::-1])
     same = np.maximum(plain @ plain.T, plain @ mirrored.T)
     return [(int(i), int(j)) for i, j in np.argwhere(np.triu(same, 1) > least)]
 
 
-def _standard(grey: np.ndarray) -> np.ndarray:
+def standard(grey: np.ndarray) -> np.ndarray:
+    """Pictures (n, ...) as rows of mean 0 and length 1, whose products are correlations."""
     rows = grey.reshape(len(grey), -1)
     rows = rows - rows.mean(1, keepdims=True)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)

@@ -69,7 +69,7 @@ def inspect(images: Images, size: int) -> Prepared:
     if not 64 <= size <= 2048 or size % 8:
         raise Wrong(f"the size must be a multiple of 8 from 64 to 2048 pixels, not {size}")
     found, faults, captions = [], [], []
-    for path, name in _files(images):
+    for path, name in files(images):
         try:
             found.append(photo.prepare(path, size, name))
             captions.append(_caption(path))
@@ -88,7 +88,7 @@ def masks(given: str | os.PathLike | Sequence[Path], prepared: Prepared) -> list
         if not place.is_dir():
             raise Wrong(f"there is no folder {place}: give the one that holds the masks")
         inside = sorted(p.relative_to(place) for p in place.rglob("*") if p.is_file())
-        known = {path.with_suffix(""): place / path for path in inside if not _litter(path)}
+        known = {path.with_suffix(""): place / path for path in inside if not litter(path)}
         stems = [Path(name).with_suffix("") for name in prepared.names]
         faults = [f"{path.name} has the name of no photo" for stem, path in known.items() if stem not in stems]
     else:
@@ -135,7 +135,7 @@ def sheet(prepared: Prepared, columns: int = 6) -> Image.Image:
     )
 
 
-def _files(images: Images) -> list[tuple[Path, str]]:
+def files(images: Images) -> list[tuple[Path, str]]:
     """(path, name); the files of a folder with those of the folders in it, in order of name."""
     if not isinstance(images, str | os.PathLike):
         if not images:
@@ -150,9 +150,9 @@ def _files(images: Images) -> list[tuple[Path, str]]:
         inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     except OSError as fault:
         raise Wrong(f"the photos in {folder} cannot be read: {fault.strerror}") from None
-    pictures = {path.with_suffix("") for path in inside if path.suffix.lower() != CAPTION and not _litter(path)}
+    pictures = {path.with_suffix("") for path in inside if path.suffix.lower() != CAPTION and not litter(path)}
     told = {path for path in inside if path.suffix.lower() == CAPTION and path.with_suffix("") in pictures}
-    names = sorted(path.as_posix() for path in inside if not _litter(path) and path not in told)
+    names = sorted(path.as_posix() for path in inside if not litter(path) and path not in told)
     if not names:
         raise Wrong(f"there are no photos in {folder}: put 4 to 20 of one thing into it")
     return [(folder / name, name) for name in names]
@@ -170,7 +170,7 @@ def _caption(path: Path) -> str | None:
     return said or None
 
 
-def _litter(path: Path) -> bool:
+def litter(path: Path) -> bool:
     """What systems leave in folders."""
     return any(part.startswith(".") or part.lower() in LITTER for part in path.parts)
 
