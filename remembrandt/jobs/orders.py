@@ -55,7 +55,7 @@ class Wish:
     margin: float = retention.MARGIN
     captioner: str | None = None
     masks: Any = None  # a folder, or files in the order of the photos
-    captions: Sequence[str | None] | None = None  # of each photo, instead of the texts beside them
+    told: Sequence[Sequence[str]] | None = None  # the prompts of each photo, instead of the texts beside them
     ladder: bool = False  # whether it chooses its own number of steps
 
 
@@ -83,9 +83,9 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     method = methods.method(method_name, wish.options or {}, family)
     prepared = photos.prepare(wish.images, family.record.size)
     masks = photos.masks(wish.masks, prepared) if wish.masks else []
-    given, squares = wish.captions or prepared.captions, prepared.squares
     said = wish.captioner or (None if wish.instance_prompt else brought(family))
-    captions = captioning.captions(given, said, squares, category, family, method_name)
+    plain = wish.instance_prompt or f"a {{identifier}} {category}"
+    told = wish.told or captioning.captions(prepared, said, category, plain, family, method_name)
     beside = _class_squares(wish, model.memory, method_name, family)
     older = store.concepts(held) if held else []
     version = store.version(held.id, held.version) if held else None
@@ -119,10 +119,10 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     }
     if model.memory == "replay":
         about["replay"] = replay.plan(wish.policy, category, older, versions, about["options"], about["number"])
-    compose = _composer(wish, category, family, older, about, captions)
+    compose = _composer(wish, category, family, older, about, told)
     compose(used)
     row = Model(model.id, model.name, model.scope, model.memory, base, model.worn_by, model.version)
-    return Order(row, squares, masks, beside, compose)
+    return Order(row, prepared.squares, masks, beside, compose)
 
 
 def _category(category: str) -> str:
@@ -227,7 +227,7 @@ def _composer(
     family: Family,
     older: Sequence[Concept],
     about: Document,
-    captions: Sequence[str | None],
+    told: Sequence[Sequence[str]],
 ) -> Callable[[set[str]], tuple[str, Document]]:
     tokenizer, key = family.tokenizer, new_id()
     names = {c.name for c in older if c.name}
@@ -248,9 +248,9 @@ def _composer(
         }
         if text.named(prompts["class_prompt"], {word}):
             raise Wrong(f"the class prompt must not name the identifier {word!r}")
-        if any(captions):
-            told = [captioning.prompt(c, word, category, about["method"]) or prompts["prompts"][0] for c in captions]
-            prompts["captions"] = told
+        if any(told):
+            free = lambda some: [captioning.prompt(c, word, category, about["method"]) for c in some]  # noqa: E731
+            prompts["told"] = [free(some) or prompts["prompts"] for some in told]
         if "replay" in about:
             prompts["replay"] = replay.prompted(about["replay"], category, prompts["class_prompt"])
         return word, {**about, **prompts, "concept": concept}

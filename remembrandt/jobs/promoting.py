@@ -40,5 +40,5 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         masks=masks,
         options={} if other else facts["options"],
         policy=None if other else facts.get("policy"),
-        captions=[free(said) for said in facts.get("captions") or []] or None,
+        told=[[free(said) for said in some] for some in facts.get("told") or []] or None,
     )

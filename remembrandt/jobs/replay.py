@@ -50,7 +50,7 @@ def plan(
         "class_prompts": {c.category.lower(): c.facts["class_prompt"] for c in older},
         "past": {
             c.id: {"count": split.concepts[c.id], "photos": c.photos, "known": told.get(c.id)}
-            | {k: c.facts.get(k) for k in ("prompts", "captions", "masks")}
+            | {k: c.facts.get(k) for k in ("prompts", "told", "masks")}
             for c in older
         },
     }
@@ -96,7 +96,7 @@ def _past(family: Family, row: Document, files: Files, progress: Progress) -> li
     def place(address: str) -> Path:
         return files.home.photos / f"{address}.png"
 
-    told = [[said] for said in row.get("captions") or ()] or [row["prompts"]] * len(row["photos"])
+    told = row.get("told") or [row["prompts"]] * len(row["photos"])
     masks = [read(place(a))[..., 0] if place(a).is_file() else None for a in row.get("masks") or ()]
     rows = zip(row["photos"], told, masks or [None] * len(told), strict=True)
     kept = [(read(place(a)), said, mask) for a, said, mask in rows if place(a).is_file()]

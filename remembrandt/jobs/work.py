@@ -47,7 +47,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         method = methods.method(request["method"], request["options"])
         family = based(request, files, own=request["memory"] == "replay")
         concept = Concept(**request["concept"])
-        about = {k: request[k] for k in ("prompts", "number", "seed", "memory", "rungs", "captions") if k in request}
+        about = {k: request[k] for k in ("prompts", "number", "seed", "memory", "rungs", "told") if k in request}
         about["masks"] = [mask[..., 0] for mask in files.squares("masks")]
         matter, chosen = lesson.Matter(concept, **about), request["options"]
         seconds = cost.pace(family, chosen)

@@ -52,7 +52,7 @@ class Matter:
     seed: int = 0
     memory: str = "gated"
     rungs: Sequence[int] = ()  # of the ladder, in steps; the last is the whole lesson
-    captions: Sequence[str] | None = None  # of each photo, instead of the prompts
+    told: Sequence[Sequence[str]] | None = None  # of each photo, instead of the prompts
     masks: Sequence[np.ndarray] = ()  # of each photo, uint8 (s, s): white is learned, black is not
 
 
@@ -176,7 +176,7 @@ def _examples(
     """What the loop reads, encoded once: at another batch shape the last bits would differ."""
     path = folder / "examples.safetensors"
     if not path.is_file():
-        told = [[c] for c in matter.captions or ()] or [matter.prompts] * len(photos)
+        told = matter.told or [matter.prompts] * len(photos)
         rows = zip(photos, told, matter.masks or [None] * len(photos), strict=False)  # one held out has its own, too
         about = [(([photo], said), {"masks": [mask], "weight": 1 / len(photos)}) for photo, said, mask in rows]
         taught = [e for given, how in about for e in examples.encode(family, *given, **how)]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from remembrandt.evaluation import captions, judges
+from remembrandt.jobs import captioning
 from remembrandt.jobs.captioning import prompt as prompted
 from remembrandt.settings import Wrong
 from remembrandt.training.photos import prepare
@@ -23,7 +24,6 @@ from tests.homes import photos
         ("my {identifier} in snow", "dreambooth", "my brc in snow"),
         ("a dog on a sofa", "text-to-image", "a dog on a sofa"),
         ("{identifier} again", "text-to-image", "brc again"),
-        (None, "oft", None),
     ],
 )
 def test_the_identifier_in_a_caption(caption, method, prompt):
@@ -99,6 +99,19 @@ def test_a_model_of_transformers(tiny, tmp_path):
             captions.captioner(wrong, tiny)
 
 
+def test_what_is_captioned_here_is_taught_plainly_too(tiny, tmp_path):
+    """Else it is not itself where no place is named; what a user says is taught as the user says it."""
+    whole = {"place": ["beach", "snow"], "style": ["photo", "ink"], "relation": ["", "beside"]}
+    judges.save(judges.Readers(whole, ["dog", "cat"], {"colour": ["red"]}, 8), tmp_path / "judges" / "readers")
+    family, place = replace(tiny, folder=tmp_path), photos(tmp_path / "dog")
+    (place / "1.txt").write_text("a dog on a sofa")
+    found = prepare(place, 64)
+    for method, beside in (("oft", ["a {identifier} dog"]), ("text-to-image", [])):
+        told = captioning.captions(found, "own", "dog", "a {identifier} dog", family, method)
+        assert told[1] == ["a dog on a sofa"] and [some[1:] for some in told if some is not told[1]] == [beside] * 3
+    assert captioning.captions(found, None, "dog", "", family, "oft") == [[], ["a dog on a sofa"], [], []]
+
+
 def test_a_lesson_with_captions(tiny_folder, tmp_path):
     from remembrandt.service import Service
     from remembrandt.settings import Settings
@@ -116,6 +129,6 @@ def test_a_lesson_with_captions(tiny_folder, tmp_path):
         )
     assert [e.prompt for e in kept] == ["a brc dog", "a red brc dog", "a brc dog", "a brc dog"]
     assert all(e.weight == 0.25 for e in kept)
-    assert service.job(lesson["job"])["request"]["captions"][1] == "a red brc dog"
+    assert service.job(lesson["job"])["request"]["told"][1] == ["a red brc dog"]
     with pytest.raises(Wrong, match="no readers of its own"):
         service.finetune(place, "dog", captioner="own", steps=2)
