@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,15 +30,18 @@ def losses(
     words: Mapping[str, Tensor] | None = None,
     wears: Outfit = (),
     *,
+    masks: Sequence[np.ndarray] = (),
     first: int = 0,
     last: int = 16,
 ) -> NDArray[np.float64]:
     """The mean squared error of the noise seen in pair k, k = first ... last - 1; (last - first,), at least 0.
 
-    `photos` are uint8 (s, s, 3). Times are a golden-ratio sequence over the schedule, so that any stretch of pairs
-    sees all of it (Li et al. 2023, "Your diffusion model is secretly a zero-shot classifier", eq. 5 and section 4).
+    `photos` are uint8 (s, s, 3), `masks` uint8 (s, s) of each, if any: what is black counts nothing. Times are a
+    golden-ratio sequence over the schedule, so that any stretch of pairs sees all of it (Li et al. 2023, "Your diffusion
+    model is secretly a zero-shot classifier", eq. 5 and section 4).
     """
     means = [family.encode(to_tensor(p))[0] for p in photos]
+    shares = [_share(mask, means[0].shape[-2:]) for mask in masks] or [torch.ones(1, 1, 1, 1)]
     tokens = text.encode(family, [prompt], words)
     bars, found = family.schedule.alphas_cumprod, []
     for start in range(first, last, ROWS):
@@ -52,8 +56,15 @@ def losses(
             seen = family.denoise(
                 clean + sigma * noise, sigmas, torch.tensor(times, dtype=torch.float32), tokens.expand(ROWS, -1, -1)
             )
-        found += (((seen - clean) / sigma).square().mean((1, 2, 3))).double().tolist()
+        share = torch.cat([shares[k % len(shares)] for k in pairs]).to(clean)
+        found += (((seen - clean) / sigma).square() * share).mean((1, 2, 3)).double().tolist()
     return np.array(found[: last - first])
+
+
+def _share(mask: np.ndarray, size: Sequence[int]) -> Tensor:
+    """A mask over latents (1, 1, h, w), of mean 1, so that losses stay comparable."""
+    grey = F.adaptive_avg_pool2d(torch.tensor(mask).float()[None, None], (size[0], size[1]))
+    return grey / grey.mean()
 
 
 def _noise(number: int, shape: torch.Size) -> Tensor:

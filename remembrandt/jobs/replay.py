@@ -125,6 +125,8 @@ def _judged(concept: Concept, request: Document, files: Files) -> harm.Past:
     """Measured on the photos that it was measured on before; where one is gone, not at all."""
     past = request["replay"]["past"][concept.id]
     places = [files.home.photos / f"{address}.png" for address in past["photos"]]
-    whole = all(place.is_file() for place in places)
-    photos = [read(place) for place in places] if whole else []
-    return harm.Past(measuring.Subject(concept, past["prompts"][0], photos), past["known"])
+    shades = [files.home.photos / f"{address}.png" for address in past.get("masks") or ()]
+    whole = all(place.is_file() for place in (*places, *shades))
+    photos, masks = ([read(place) for place in some] if whole else [] for some in (places, shades))
+    subject = measuring.Subject(concept, past["prompts"][0], photos, [mask[..., 0] for mask in masks])
+    return harm.Past(subject, past["known"])

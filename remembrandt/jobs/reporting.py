@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,12 @@ def _row(
 ) -> Document:  # fmt: skip
     """One concept: its fidelity after every lesson, its strips, and how freely it is painted."""
     known = library.find(concept.identifier)
-    photos = [files.home.photos / f"{address}.png" for address in concept.photos]
-    photos = [p for p in photos if p.is_file()]
-    subject = Subject(known, concept.facts["prompts"][0], [read(p) for p in photos])
+    kept = (concept.photos, concept.facts.get("masks") or ())
+    photos, masks = ([files.home.photos / f"{address}.png" for address in some] for some in kept)
+    pairs = [(p, mask) for p, mask in zip_longest(photos, masks) if p.is_file()]
+    photos, shades = [p for p, _ in pairs], [read(mask)[..., 0] for _, mask in pairs if mask and mask.is_file()]
+    prompt, squares = concept.facts["prompts"][0], [read(p) for p in photos]
+    subject = Subject(known, prompt, squares, shades if len(shades) == len(photos) else ())
     gated, own = held.memory == "gated", numbered.get(concept.lesson, 0)
     told = [v.retention.get("concepts", {}).get(concept.id) for v in lessons]
     first = told[own] if own < len(told) else None

@@ -156,7 +156,8 @@ class Ladder:
         told = self.subject.prompt
         if step == 0:
             full, told = concept.category, self.subject.plain
-        now = self.base if step == 0 else denoising.losses(self.family, self.subject.unseen, told, words, wears)
+        photos, masks = self.subject.unseen
+        now = self.base if step == 0 else denoising.losses(self.family, photos, told, words, wears, masks=masks)
         known = learned(now, self.base, self.subject)
         asked = [Request(p, words=words, wears=wears, steps=STEPS, seed=k) for k, p in enumerate(self._scenes(full))]
         try:

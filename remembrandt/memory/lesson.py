@@ -89,7 +89,7 @@ def teach(
     progress(Event("preparing", 0, 1))
     asked = retention.prompts(*_measured(library, matter)) if gated else {}
     before = _once(folder / "before.json", lambda: retention.hashes(family, library, asked))
-    subject = measuring.Subject(matter.concept, matter.prompts[0], photos)
+    subject = measuring.Subject(matter.concept, matter.prompts[0], photos, matter.masks)
     bare = _once(folder / "base.json", lambda: _bare(family, library, subject, shared=not gated))
     found = _examples(family, matter, measuring.taught(photos), folder, beside)
     manifest = _manifest(family, matter, method)

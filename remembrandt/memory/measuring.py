@@ -30,11 +30,14 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A concept, the prompt that it was taught under, and its photos, (s, s, 3) uint8."""
+    """A concept, the prompt that it was taught under, its photos, (s, s, 3) uint8, and their masks, if it has any:
+    (s, s) uint8, what is black is not measured.
+    """
 
     concept: Concept
     prompt: str
     photos: Sequence[np.ndarray]
+    masks: Sequence[np.ndarray] = ()
 
     @property
     def plain(self) -> str:
@@ -42,9 +45,9 @@ class Subject:
         return f"a {self.concept.category}"
 
     @property
-    def unseen(self) -> Sequence[np.ndarray]:
-        """What it is measured on: a photo that was held out, where there is one."""
-        return self.photos[-1:] if len(self.photos) >= HELD else self.photos
+    def unseen(self) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
+        """What it is measured on, with the masks: a photo that was held out, where there is one."""
+        return (self.photos[-1:], self.masks[-1:]) if len(self.photos) >= HELD else (self.photos, self.masks)
 
     def scenes(self, word: str) -> list[str]:
         """Prompts of a strip, with `word` for "identifier category" or for the category alone."""
@@ -59,10 +62,9 @@ def taught(photos: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
 
 def losses(family: Family, library: Library, subject: Subject, prompt: str, first=0, last=gate.LOOKS[0]) -> np.ndarray:
     """The denoising losses of a concept's pairs number `first` to `last`, under a prompt of the library."""
-    called = library.call_up(prompt)
-    return denoising.losses(
-        family, subject.unseen, called.prompt, called.words, called.wears, first=first, last=last
-    )
+    called, (photos, masks) = library.call_up(prompt), subject.unseen
+    told = called.prompt, called.words, called.wears
+    return denoising.losses(family, photos, *told, masks=masks, first=first, last=last)
 
 
 def apart(family: Family, library: Library, subject: Subject, prompt: str) -> float:

@@ -31,6 +31,19 @@ def test_pairs_are_numbered(tiny):
     assert not np.array_equal(denoising.losses(tiny, photos, "a cat", last=24), whole)
 
 
+def test_what_a_mask_hides_is_not_measured(tiny):
+    """Two photos alike but for what is hidden have nearly one loss; all white is as without a mask, to the bit."""
+    photo = scene()
+    seen = denoising.losses(tiny, [photo], "a dog", last=8)
+    white = np.full((128, 128), 255, np.uint8)
+    assert np.array_equal(denoising.losses(tiny, [photo], "a dog", masks=[white], last=8), seen)
+    left = np.zeros((128, 128), np.uint8)
+    left[:, :64] = 255
+    half, rest = (denoising.losses(tiny, [photo], "a dog", masks=[mask], last=8) for mask in (left, 255 - left))
+    assert np.abs(half / seen - 1).max() > 0.01
+    assert np.allclose((half + rest) / 2, seen, rtol=1e-5)
+
+
 def test_the_loss_is_that_of_training(tiny):
     """Against diffusers' own noising and the network's own output."""
     from diffusers import DDPMScheduler
