@@ -37,8 +37,8 @@ def losses(
     """The mean squared error of the noise seen in pair k, k = first ... last - 1; (last - first,), at least 0.
 
     `photos` are uint8 (s, s, 3), `masks` uint8 (s, s) of each, if any: what is black counts nothing. Times are a
-    golden-ratio sequence over the schedule, so that any stretch of pairs sees all of it (Li et al. 2023, "Your diffusion
-    model is secretly a zero-shot classifier", eq. 5 and section 4).
+    golden-ratio sequence over the schedule, so that any stretch of pairs sees all of it (Li et al. 2023, "Your
+    diffusion model is secretly a zero-shot classifier", eq. 5 and section 4).
     """
     means = [family.encode(to_tensor(p))[0] for p in photos]
     shares = [_share(mask, means[0].shape[-2:]) for mask in masks] or [torch.ones(1, 1, 1, 1)]
