@@ -191,7 +191,7 @@ def consolidated(found: dict[str, Any]) -> str:
 
 def paths(found: dict[str, Any]) -> str:
     """Where pictures lie."""
-    return found.get("sheet") or "\n".join(image["path"] for image in found["images"])
+    return found.get("sheet") or "\n".join(image["path"] for image in found["images"] if image["path"])
 
 
 def hints(some: Sequence[str]) -> None:

@@ -192,9 +192,10 @@ class Service:
         from remembrandt.jobs import work
 
         images = [work.keep(p, place, format) for p in painted]
-        if not asked.get("grid"):
+        kept = [image["path"] for image in images if image["path"]]
+        if not asked.get("grid") or not kept:
             return {"images": images}
-        mark = Path(images[0]["path"]).stem.rsplit("-", 1)[1]
+        mark = Path(kept[0]).stem.rsplit("-", 1)[1]
         drawn = report.grid(asked["grid"], [p.pixels for p in painted], prompt)
         drawn.save(place / f"grid-{mark}.png")
         return {"images": images, "sheet": str(place / f"grid-{mark}.png")}
@@ -217,6 +218,7 @@ class Service:
         expand: tuple[int, int, int, int] | None = None,
         strength: float | None = None,
         grid: Mapping[str, Sequence[Any]] | None = None,
+        safety: str | None = None,
         progress: Progress = silent,
     ) -> list[Painted]:
         """`n` pictures with their recipes; without a seed, from one that is drawn and told.
@@ -224,6 +226,8 @@ class Service:
         An `image` (path, PIL, array or tensor) is painted over as far as `strength` says; with a `mask`, white where it
         is painted anew, the rest of it stays; with `expand` it is continued by so many pixels on each side. A `grid` of
         one or two of these options and their values is painted in one batch, the second option's values side by side.
+        `safety` says what becomes of pictures in which the family's checker, if it brings one, sees something: `blur`,
+        `withhold` (a card in its place), `report` (the default) or `off`.
         """
         crossed = _crossed(grid or {}, n)
         request = {
@@ -238,6 +242,7 @@ class Service:
             "strengths": dict(strength_of or {}),
             "expand": expand and list(expand),
             "strength": strength,
+            "safety": safety,
             "device": self.settings.device,
             "precision": self.settings.precision,
             **painters.painter(self._store(), model),
@@ -248,6 +253,42 @@ class Service:
             requests = [{**request, **given, **values} for values in crossed]
             painted = work.paint(requests, Files(self._home, "", self._load), progress)
         return [p for pictures in painted for p in pictures]
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        inputs,
+        out: str | Path = "compare",
+        *,
+        known: str | Path | None = None,
+        n: int = 2,
+        prompt: str = "",
+        seed: int = 0,
+        progress: Progress = silent,
+        **asked,
+    ) -> Document:
+        """Two models on the same pictures: `compare.png`, and `compare.json` (the answer) in `out`.
+
+        `inputs` are pictures and folders of them. Each is painted over under the `prompt`. `known` is a folder of
+        pictures that a model may have learned by heart. Everything else as `paint`.
+        """
+        from remembrandt.jobs import comparing
+
+        place = Path(out).expanduser().absolute()
+        _writable(place)
+        for model in (a, b):  # a wrong name is told before anything is painted
+            self._standing(model)
+
+        def family(model: str) -> Family:
+            return self._family(self._standing(model))
+
+        def paint(model: str, picture: Path) -> list[Painted]:
+            how = {**asked, "model": model, "n": n, "seed": seed, "progress": progress}
+            return self.paint(prompt, image=picture, **how)
+
+        pictures, learned = comparing.given(inputs), known and comparing.given(known)
+        return comparing.compare((a, b), pictures, paint, family, place, learned or None)
 
     # -- what a home holds -------------------------------------------------------------------------
 

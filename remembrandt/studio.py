@@ -23,7 +23,7 @@ TELLING = (
     "prepare", "models", "model", "concepts", "concept", "samplers", "methods", "families",
     "jobs", "job", "cancel", "export", "import_lora", "plan", "demo", "add_family", "pull_family",
     "versions", "pick", "rollback", "retention", "forget", "rename_model", "delete_model", "rename_concept",
-    "delete_concept", "clean", "convergence", "consolidate", "train", "recipes",
+    "delete_concept", "clean", "convergence", "consolidate", "train", "recipes", "compare",
 )  # fmt: skip
 
 

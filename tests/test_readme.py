@@ -1,4 +1,4 @@
-"""The README keeps its word: every command in it runs, in a fresh home, with the embedded painter.
+"""README and docs/tasks.md keep their word: every command there runs, in a fresh home, with the embedded painter.
 
 Lessons and pictures take fewer steps here than they would; nothing else is changed.
 """
@@ -15,23 +15,28 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gallery
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 POCKET = Path(str(files("remembrandt.pocket")))
+TASKS_PAGE = (ROOT / "docs" / "tasks.md").read_text()
 FEWER = {"finetune": ["--steps", "3", "--set", "batch=2"], "generate": ["--steps", "2"]}
+ONE = {"generate": ["--steps", "2", "-n", "1", "-o", "pages"], "compare": ["--steps", "2", "-n", "1"]}
 
 # One process, since each command alone would import torch again.
 SCRIPT = """
 import json, sys
 from remembrandt.cli import app
-given, code = json.loads(sys.argv[1]), sys.argv[2]
-for words in given:
+for given in json.loads(sys.argv[1]):
+    if isinstance(given, str):
+        exec(given)
+        continue
     try:
-        app(words)
+        app(given)
     except SystemExit as done:
         if done.code:
-            sys.exit(f"{words} ended with {done.code}")
-exec(code)
+            sys.exit(f"{given} ended with {done.code}")
 """
 
 
@@ -53,9 +58,23 @@ def test_it_opens_as_it_should():
     assert len(blocks("python")[0].splitlines()) == 3
 
 
-def test_its_links_lead_somewhere():
-    targets = re.findall(r"\]\(([^)#]+)", TEXT)
-    assert targets and not [t for t in targets if "://" not in t and not (ROOT / t).exists()]
+@pytest.mark.parametrize("page", ["README.md", "docs/tasks.md", "docs/resizing.md", "docs/samplers.md"])
+def test_links_lead_somewhere(page):
+    """Pictures are made when the weights are final: python -m benchmarks.gallery, benchmarks.resizing."""
+    place = ROOT / page
+    targets = [t for t in re.findall(r"\]\(([^)#]+)", place.read_text()) if "://" not in t]
+    missing = [t for t in targets if not t.startswith("pictures/") and not (place.parent / t).exists()]
+    assert (targets or page == "docs/samplers.md") and not missing
+
+
+def test_every_task_has_its_part_of_the_page_and_every_part_its_picture():
+    from remembrandt.tasks import TASKS
+
+    parts = {section.name: section for section in gallery.sections(TASKS_PAGE)}
+    assert set(TASKS) - {"variations"} <= set(parts)
+    assert [n for n in parts if f"](pictures/{n}.png)" not in TASKS_PAGE] == []
+    assert [name for name in re.findall(r"pictures/([a-z-]+)\.png", TASKS_PAGE) if name not in parts] == []
+    assert parts["inpaint"].code and parts["grids"].commands[0][0] == "generate"
 
 
 def test_the_files_that_it_tells_to_read_are_there():
@@ -75,10 +94,13 @@ def test_every_command_runs(tmp_path):
         pytest.skip("the embedded model is not in this tree: make weights")
     shutil.copytree(POCKET / "photos", tmp_path / "demo" / "photos")
     shutil.copytree(POCKET / "weights", tmp_path / "stable-diffusion-v1-5" / "stable-diffusion-v1-5")
-    asked = [[*words[1:], *FEWER.get(words[1], [])] for words in commands()]
+    asked: list = [[*words[1:], *FEWER.get(words[1], [])] for words in commands()]
+    asked.append(blocks("python")[0])
+    for part in gallery.sections(TASKS_PAGE):
+        asked += [part.code, *([*words, *ONE[words[0]]] for words in part.commands)]
     home = {"REMEMBRANDT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(asked), blocks("python")[0]],
+        [sys.executable, "-c", SCRIPT, json.dumps(asked)],
         cwd=tmp_path,
         env={**os.environ, **home},
         capture_output=True,
@@ -90,3 +112,4 @@ def test_every_command_runs(tmp_path):
     assert (tmp_path / "prepared" / "sheet.png").exists() and (tmp_path / "briscoe.png").exists()
     assert len(list((tmp_path / "home" / "pictures").iterdir())) == 9 + 1 + 1 + 6 + 1  # and the sheet of the grid
     assert (tmp_path / "retention" / "report.html").exists() and any((tmp_path / "briscoe").iterdir())
+    assert len(list((tmp_path / "pages").iterdir())) >= 16 and (tmp_path / "compared" / "compare.png").exists()

@@ -10,6 +10,10 @@ from typer import Argument, Option
 
 from remembrandt.cli.command import Document, Out, app, borders, command, crossed, number, pairs, shown, sides, table
 
+Safety = Annotated[
+    str | None, Option(help="Of pictures in which the model's checker sees something: blur, withhold, report or off.")
+]
+
 
 @command(app, "generate", shown("paths"), computes=True)
 def generate(
@@ -32,6 +36,7 @@ def generate(
     grid: Annotated[
         list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
     ] = None,
+    safety: Safety = None,
     format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
     out: Out = None,
 ):
@@ -53,6 +58,7 @@ def generate(
         mask=mask,
         expand=borders(expand),
         grid=crossed(grid),
+        safety=safety,
         format=format,
         out=out,
         progress=tell,
@@ -92,3 +98,33 @@ def convergence(
     """How many model calls each sampler needs, and whether it settles at all; -o draws the curves."""
     names = samplers.replace(" ", "").split(",") if samplers else None
     return service.convergence(names, model, out=out, progress=tell)
+
+
+def _compared(found: Document) -> Any:
+    from remembrandt.display import table
+
+    columns = ("model", "similarity", "similarity_to_others", "spread", "near_copies", "category_kept", "remembered")
+    print(f"similarity by {found['measure']}; drawn in {found['sheet']}", file=sys.stderr)
+    return table(found["models"], [c for c in columns if any(c in row for row in found["models"])], "")
+
+
+@command(app, "compare", _compared, computes=True)
+def compare(
+    service,
+    tell,
+    a: Annotated[str, Argument(help="A model.")],
+    b: Annotated[str, Argument(help="Another one.")],
+    inputs: Annotated[list[Path], Argument(help="Pictures, and folders of them.")],
+    known: Annotated[Path | None, Option(help="A folder of pictures that a model may have learned by heart.")] = None,
+    n: Annotated[int, Option("-n", help="How many pictures of each input.")] = 2,
+    prompt: Annotated[str, Option(help="What a text model paints the inputs over with.")] = "",
+    strength: Annotated[float | None, Option(help="How much a text model paints over: 0 to 1.")] = None,
+    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
+    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    guidance: Annotated[float | None, Option(help="1 is without.")] = None,
+    seed: Annotated[int, Option(help="Picture k has seed S + k.")] = 0,
+    out: Out = None,
+):
+    """Two models on the same pictures: a sheet, how near they keep to each, and what is merely copied."""
+    how = {"strength": strength, "sampler": sampler, "steps": steps, "guidance": guidance, "seed": seed}
+    return service.compare(a, b, inputs, out or "compare", known=known, n=n, prompt=prompt, progress=tell, **how)

@@ -26,7 +26,8 @@ TEXT, VARIATIONS = "text-to-image", "variations"  # the kinds of families
 #: Pipelines of kind `variations`; the second is Lambda's own, whose image encoder is a whole CLIP.
 EMBEDDING = ("StableDiffusionImageVariationPipeline", "StableDiffusionImageEmbedPipeline")
 SEEN = Path("feature_extractor") / "preprocessor_config.json"
-KEPT = ("judges", "feature_extractor", "text_encoder/projection.safetensors")
+CHECKER = "safety_checker"
+KEPT = ("judges", "feature_extractor", "text_encoder/projection.safetensors", CHECKER)
 STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 #: What the VAE folders of 1.x call their attention.
 OLD = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}

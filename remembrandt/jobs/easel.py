@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from remembrandt.adapters.shelf import Lease, Shelf
+from remembrandt.engine import safety
 from remembrandt.engine.engine import ROOM, Engine, Painted, Picture, Ticket
 from remembrandt.family.family import Family
 from remembrandt.jobs import work
@@ -106,7 +107,7 @@ class Easel:
         for ticket, painting in [*self.live.items()]:
             if ticket.done:
                 self._end(ticket)
-            elif painting.watched and now - painting.seen > PREVIEW:
+            elif painting.watched and now - painting.seen > PREVIEW and not self._hidden(painting):
                 painting.preview, painting.seen = _preview(self.engine, ticket), now
         return sum(map(rows, chosen))
 
@@ -159,11 +160,16 @@ class Easel:
                 self.live[ticket].end(fault)
                 self._end(ticket)
 
+    def _hidden(self, painting: Painting) -> bool:
+        """Whether what is under way may turn out to be none of the user's business."""
+        return safety.hides(self.engine.family, painting.request.get("safety"))
+
     def _end(self, ticket: Ticket) -> None:
         painting = self.live.pop(ticket)
         self.engine.cancel(ticket)
         try:
-            painting.end([replace(p, recipe={**p.recipe, **painting.said}) for p in ticket.pictures])
+            painted = [replace(p, recipe={**p.recipe, **painting.said}) for p in ticket.pictures]
+            painting.end(safety.guarded(self.engine.family, painted, painting.request.get("safety")))
         except Wrong as fault:
             painting.end(fault)
         if painting.user not in {p.user for p in (*self.waiting, *self.live.values())}:

@@ -170,7 +170,7 @@ def _foreign(folder: str, names: list[str]) -> list[str]:
 
     def own(name: str) -> bool:
         if (Path(folder) / name).is_dir():
-            return not name.startswith(".") and name not in ("safety_checker", "ladder")
+            return not name.startswith(".") and name != "ladder"
         return name.endswith((".json", ".txt", ".safetensors")) or name == "README.md"  # which says the licence
 
     return [name for name in names if not own(name)]

@@ -21,7 +21,7 @@ import torch
 
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import MANIFEST
-from remembrandt.engine import recipe
+from remembrandt.engine import recipe, safety
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
@@ -118,14 +118,17 @@ def generate(request: Document, files: Files, progress: Progress) -> Document:
 
 def paint(requests: Sequence[Document], files: Files, progress: Progress) -> list[list[Painted]]:
     """The pictures of requests of one model, painted together, each with its recipe."""
+    policies = [request.get("safety") for request in requests]
+    for policy in policies:
+        safety.known(policy)
     family = based(requests[0], files)
     known = library(requests[0], files.home)
     opened = cache(_opened)  # once for all cells of a grid
     asked, said = zip(*(asked_of(request, known, opened) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
     return [
-        [replace(p, recipe={**p.recipe, **own}) for p in pictures]
-        for pictures, own in zip(painted, said, strict=True)
+        safety.guarded(family, [replace(p, recipe={**p.recipe, **own}) for p in pictures], policy, progress)
+        for pictures, own, policy in zip(painted, said, policies, strict=True)
     ]
 
 
@@ -172,7 +175,9 @@ def _opened(what: str, path: str | None) -> np.ndarray | None:
 
 
 def keep(painted: Painted, folder: Path, format: str) -> Document:
-    """Save a picture: `{path, ...its recipe}`. The same picture again is the same file."""
+    """Save a picture: `{path, ...its recipe}`. The same picture again is the same file; one withheld is none."""
+    if safety.withheld(painted):
+        return {"path": None, **painted.recipe}
     told = json.dumps(painted.recipe, sort_keys=True)
     mark = hashlib.sha256(told.encode() + painted.pixels.tobytes()).hexdigest()[:6]
     name = f"{_slug(painted.recipe)}-{painted.recipe['seed']}-{mark}.{format}"

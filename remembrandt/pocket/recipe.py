@@ -22,7 +22,7 @@ from torch import nn
 
 from remembrandt.diffusion.schedule import scaled_linear
 from remembrandt.evaluation import judges
-from remembrandt.pocket import autoencoder, judging, networks, paint, pictures, towers
+from remembrandt.pocket import autoencoder, judging, networks, paint, pictures, safety, towers
 from remembrandt.pocket.stage import RESULT, UNFINISHED, Sizes, Stopped, Work, begun, train
 from remembrandt.pocket.write import write
 from remembrandt.training.loop import Plan
@@ -164,6 +164,7 @@ def write_family(work: Work) -> None:
         UNet2DConditionModel.from_pretrained(work / "painter" / RESULT),
         {name: work / name / RESULT for name in ("readers", "instances")},
     )  # fmt: skip
+    safety.add(work.out, work.sizes.guarded)
 
 
 STAGES: dict[str, Callable[[Work], None]] = {

@@ -37,6 +37,7 @@ class Sizes:
     instances: int = 6_500
     painter: int = 18_000
     batch: int = 32
+    guarded: int = 1_200  # renders that the safety checker's threshold is chosen and measured on
 
 
 @dataclass(frozen=True)

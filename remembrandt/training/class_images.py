@@ -1,7 +1,8 @@
 """Class images: what the base paints under the very prompt that they are trained with, kept and shared by content.
 
-Each comes from a seed of its own and is kept without loss. Flat ones (a safety filter's black, a network's failure)
-and near copies are thrown away: they would teach the category to be flat, or to be one picture.
+Each comes from a seed of its own and is kept without loss. Flat ones (a network's failure), near copies and those in
+which the family's safety checker sees something are thrown away and made again from another seed: they would teach the
+category to be flat, to be one picture, or to be what nobody asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from remembrandt.engine import safety
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
@@ -48,8 +50,9 @@ def paint(
         fresh = (k for k in counting() if k not in good and k not in thrown)
         now = list(islice(fresh, min(AT_ONCE, count - len(good))))
         painted = engine.paint([Request(prompt=prompt, seed=k) for k in now])
-        for k, (picture, *_) in zip(now, painted, strict=True):
-            if usable(picture.pixels, list(good.values())):
+        seen = safety.flagged(family, [picture.pixels for picture, *_ in painted])
+        for k, (picture, *_), flags in zip(now, painted, seen, strict=True):
+            if not flags and usable(picture.pixels, list(good.values())):
                 good[k] = picture.pixels
                 _write(Image.fromarray(picture.pixels), place / f"{k:05d}.png")
             else:

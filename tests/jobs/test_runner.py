@@ -104,7 +104,7 @@ def test_a_family_is_copied_whole_without_strangers(tiny_folder, tmp_path):
     (source / "model_index.json").write_text("{}")
     copy_family(source, tmp_path / "bases" / "d")
     found = {p.relative_to(tmp_path / "bases").as_posix() for p in tmp_path.glob("bases/**/*.*")}
-    assert found == {"d/model_index.json", "d/unet/config.json"}
+    assert found == {"d/model_index.json", "d/unet/config.json", "d/safety_checker/config.json"}
     copy_family(tmp_path / "gone", tmp_path / "bases" / "d")  # it is there already
 
 
