@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from remembrandt.family.family import Family
 from remembrandt.report import Event, Progress, write_atomic
 from remembrandt.settings import Wrong
 from remembrandt.training import corpus
-from remembrandt.training.corpus import Filters, Item, Picture, Twins
+from remembrandt.training.corpus import Filters, Picture, Twins
 from remembrandt.training.photos import TOLD
 
 CHUNK = 512
@@ -63,7 +63,7 @@ class Encoded:
 def encode(
     family: Family,
     adds: Adds,
-    source: Iterator[Item],
+    data: str,
     filters: Filters,
     folder: Path,
     *,
@@ -80,7 +80,8 @@ def encode(
             told = json.loads(file.metadata()["told"])
             twins.seen += [file.get_tensor("small").numpy()] if filters.dedup else []
         out, after, said, chunk = Counter(told["left_out"]), told["after"], told["captions"], chunk + 1
-    given = corpus.pictures(source, filters, family.record.size, seen_at, out, after, twins)
+    total = corpus.count(data, filters)  # at most
+    given = corpus.pictures(corpus.items(data), filters, family.record.size, seen_at, out, after, twins)
     done = chunk * CHUNK
     while some := list(islice(given, CHUNK)):
         made: dict[str, list[Tensor]] = {}
@@ -89,7 +90,7 @@ def encode(
             for name, tensor in (_latents(family, part) | dict(adds(family, part))).items():
                 made.setdefault(name, []).append(tensor.cpu())
             done += len(part)
-            progress(Event("encoding", done, 0))
+            progress(Event("encoding", done, total))
         tensors = {name: torch.cat(parts).contiguous() for name, parts in made.items()}
         if filters.dedup:
             tensors["small"] = torch.from_numpy(corpus.signatures([p.square for p in some]))

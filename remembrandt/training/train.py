@@ -26,7 +26,6 @@ from remembrandt.family.family import Family
 from remembrandt.family.load import save
 from remembrandt.report import Event, Progress, sheet, silent, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training import corpus
 from remembrandt.training.course import Course, Document, Nothing, Share, filters, shared, wanted
 from remembrandt.training.dreambooth import exact
 from remembrandt.training.encoded import MANIFEST, Encoded, encode
@@ -171,7 +170,7 @@ def _entered(
             if share:
                 write_atomic(course.work / f"stage-{number}.json", json.dumps(asdict(share)))
         rows = encode(
-            family, recipe.adds, corpus.items(course.data), filters(course, recipe), course.work / "pictures",
+            family, recipe.adds, course.data, filters(course, recipe), course.work / "pictures",
             seen_at=recipe.seen_at(family), progress=progress,
         )  # fmt: skip
         if recipe.captions and not rows.captions:

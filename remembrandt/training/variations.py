@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from remembrandt.conditions import image
 from remembrandt.conditions.condition import Condition
 from remembrandt.family.family import VARIATIONS, Family
+from remembrandt.family.parts import PUBLISHED
 from remembrandt.settings import Wrong
 from remembrandt.training.corpus import Picture
 from remembrandt.training.encoded import Row, Rows
@@ -51,7 +52,8 @@ class Variations(Common):
             return family
         place = family.folder / image.PROJECTION if family.folder else None
         widened(family.unet, family.image_encoder.config.projection_dim, place)
-        return replace(family, kind=VARIATIONS, record=replace(family.record, guidance=GUIDANCE))
+        how = {**PUBLISHED, **family.record.resize}
+        return replace(family, kind=VARIATIONS, record=replace(family.record, guidance=GUIDANCE, resize=how))
 
     def seen_at(self, family: Family) -> int:
         return self.view or family.record.size

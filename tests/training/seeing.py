@@ -6,7 +6,6 @@ import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from remembrandt.family.family import Family
-from remembrandt.family.parts import PUBLISHED
 from tests.conftest import represent
 
 
@@ -18,4 +17,4 @@ def see(tiny: Family) -> Family:
         tower = CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes, image_size=32, patch_size=8, projection_dim=24))
         torch.nn.init.normal_(tower.visual_projection.weight, std=1.0)
     represent(tower)
-    return replace(tiny, image_encoder=tower, record=replace(tiny.record, resize=PUBLISHED, steps=2))
+    return replace(tiny, image_encoder=tower, record=replace(tiny.record, steps=2))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from remembrandt.family.load import load
 from remembrandt.settings import Wrong
 from remembrandt.training import recipes
-from remembrandt.training.corpus import Filters, items
+from remembrandt.training.corpus import Filters
 from remembrandt.training.course import Course, Share, foreseen
 from remembrandt.training.encoded import encode
 from remembrandt.training.inpainting import mask
@@ -58,7 +58,7 @@ def course(recipe, data, out, **more):
 
 def rows_of(family, recipe, data, folder):
     told = {"seen_at": recipe.seen_at(family), "progress": lambda event: None}
-    return encode(family, recipe.adds, items(data), Filters(), folder, **told)
+    return encode(family, recipe.adds, data, Filters(), folder, **told)
 
 
 # -- what moves --------------------------------------------------------------------------------------------------------
@@ -225,9 +225,9 @@ def test_encoding_goes_on_behind_what_is_there(seeing, data, tmp_path, monkeypat
 
     told = {"seen_at": 128, "progress": stop}
     with pytest.raises(KeyboardInterrupt):
-        encode(family, recipe.adds, items(data), Filters(dedup=True), tmp_path / "cut", **told)
+        encode(family, recipe.adds, data, Filters(dedup=True), tmp_path / "cut", **told)
     assert not (tmp_path / "cut" / "manifest.json").exists() and (tmp_path / "cut" / "00000.safetensors").exists()
-    cut = encode(family, recipe.adds, items(data), Filters(dedup=True), tmp_path / "cut", **told | {"progress": print})
+    cut = encode(family, recipe.adds, data, Filters(dedup=True), tmp_path / "cut", **told | {"progress": print})
     assert len(cut) == len(whole) == 6
     assert [cut[k]["caption"] for k in range(6)] == [f"a red dog {k}" for k in range(6)]
     assert all(torch.equal(cut[k][name], whole[k][name]) for k in range(6) for name in ("mean", "std", "embedding"))
