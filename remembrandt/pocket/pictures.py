@@ -51,7 +51,14 @@ def shard(folder: Path, index: int) -> np.ndarray:
 
 def workers() -> ProcessPoolExecutor:
     """A process a core, begun afresh: a forked one waits forever for threads (OpenCV's) that stayed behind."""
-    return ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    return ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_begin, initargs=(SHARD,))
+
+
+def _begin(shard: int) -> None:
+    """What a process begun afresh does not inherit."""
+    global SHARD
+    SHARD = shard
+    cv2.setNumThreads(1)
 
 
 def render(make: Callable[[Path, int], object], folder: Path, shards: int) -> None:

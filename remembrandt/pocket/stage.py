@@ -36,6 +36,8 @@ class Sizes:
     readers: int = 11_400
     instances: int = 6_500
     painter: int = 18_000
+    attention: int = 2_000  # steps in which only the cross-attention of the variations model moves
+    variations: int = 6_000
     batch: int = 32
     guarded: int = 1_200  # renders that the safety checker's threshold is chosen and measured on
 

@@ -19,6 +19,7 @@ from remembrandt.pocket.stage import train
 from remembrandt.training.loop import Plan
 
 STEPS = {"autoencoder": 2, "whole": 1, "towers": 2, "painter": 2, "readers": 2, "instances": 1}
+STEPS |= {"attention": 1, "variations": 1}
 FEW = recipe.Sizes(shards=1, litters=1, smeared=1, batch=2, guarded=6, **STEPS)
 
 
@@ -149,3 +150,16 @@ def test_what_is_frozen_is_taken_as_shipped(work, tmp_path):
     for before, after in zip(kept, (recipe.autoencoder_of(again), recipe.text_of(again)[1]), strict=True):
         other = after.state_dict()
         assert all(v.half().equal(other[k].half()) for k, v in before.state_dict().items())
+
+
+def test_the_variations_model_is_what_its_unet_differs_by_from_the_painter(work):
+    from remembrandt.family import delta, folder
+
+    place = work.out.with_name("variations")
+    base, made = folder.read(work.out), delta.read(place, folder.read(work.out))
+    assert (made.facts["kind"], made.facts["guidance"]) == ("variations", 3.0)
+    assert made.configs["unet"]["cross_attention_dim"] == 128 != base.configs["unet"]["cross_attention_dim"]
+    moved = [n for n in base.weights["unet"] if ".attn2.to_out.0.weight" in n]
+    assert all(not torch.equal(made.weights["unet"][n](), base.weights["unet"][n]().float()) for n in moved)
+    before = (place / "remembrandt.json").stat().st_mtime_ns
+    assert recipe.make(work, ["variations"]) and (place / "remembrandt.json").stat().st_mtime_ns == before
