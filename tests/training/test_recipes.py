@@ -141,7 +141,7 @@ def test_interrupted_in_either_stage_and_resumed_is_the_same_to_the_bit(trained,
 
         return progress
 
-    asked = course("variations", data, out, options={**FEW, "preview_every": 2})
+    asked = course("variations", data, out)
     for stage, step in ((1, 1), (2, 2)):
         with pytest.raises(KeyboardInterrupt):
             train(asked, own(seeing), stop_at(stage, step))
@@ -155,7 +155,7 @@ def test_interrupted_in_either_stage_and_resumed_is_the_same_to_the_bit(trained,
 
 def test_a_stage_of_its_own_goes_on_from_the_one_before(trained, seeing, data, tmp_path):
     out = tmp_path / "model"
-    asked = course("variations", data, out, options={**FEW, "preview_every": 2})
+    asked = course("variations", data, out)
     with pytest.raises(Wrong, match="goes on from stage 1"):
         train(replace(asked, stage=2), own(seeing))
     train(replace(asked, stage=1), own(seeing))
