@@ -13,26 +13,28 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt import report
 from remembrandt.jobs import keeping, painters, telling
+from remembrandt.jobs.entering import Ticket
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths, pictures
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
 from remembrandt.jobs.process import alive
 from remembrandt.jobs.runner import Runner
 from remembrandt.report import Progress, silent, write_atomic
-from remembrandt.settings import Settings, Wrong, nearest
+from remembrandt.settings import Denied, Missing, Settings, Wrong, nearest
+from remembrandt.store import queue
 from remembrandt.store.rows import Concept, Job, Model
-from remembrandt.store.store import FILE, Store, new_id
+from remembrandt.store.store import FILE, Store
 
 if TYPE_CHECKING:
     from remembrandt.engine.engine import Painted
     from remembrandt.family.family import Family
+    from remembrandt.jobs.worker import Worker
 
 FAMILY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 FORMATS = ("png", "jpg", "webp")
@@ -45,7 +47,23 @@ class Service:
     """The use cases on one home. Loaded families are kept for the next request."""
 
     settings: Settings
+    owner: str = ""  # the local user
+    queued: Ticket | None = None  # None: long work is done here and now
     _loaded: dict[tuple, Any] = field(default_factory=dict, repr=False)
+
+    def of(self, owner: str) -> Service:
+        """The same home for another user, who sees their own things and the models that are everyone's."""
+        return replace(self, owner=owner)
+
+    def later(self, ticket: Ticket) -> Service:
+        """Long use cases wait for a worker there: what they answer is their job."""
+        return replace(self, queued=ticket)
+
+    def worker(self, **how) -> Worker:
+        """What runs waiting jobs, of all users."""
+        from remembrandt.jobs.worker import Worker
+
+        return Worker(self.of("")._store(create=True), self.settings, self._load, **how)
 
     # -- teaching ----------------------------------------------------------------------------------
 
@@ -144,7 +162,11 @@ class Service:
 
         asked = {"values": options or {}, "seed": seed, "margin": margin}
         made = consolidating.order(self._store(), self._family, self.settings.home, model, to, **asked)
-        return self._runner().run(self._begin(*made), progress)
+        from remembrandt.jobs import entering, permissions
+
+        permissions.teach(store := self._store(create=True), made[0], self.settings)
+        files = Files(self._home, entering.key(self.queued), self._load)
+        return self._do(entering.making(*made, store, files, self.queued), progress)
 
     # -- painting ----------------------------------------------------------------------------------
 
@@ -316,7 +338,7 @@ class Service:
         found = [c for c in known if word in (c["identifier"], c["name"], c["id"])]
         if not found:
             hint = nearest(which, [w for c in known for w in (c["identifier"], c["name"]) if w])
-            raise Wrong(f"there is no concept {which!r}.{hint} `concepts list` names them")
+            raise Missing(f"there is no concept {which!r}.{hint} `concepts list` names them")
         if len(found) > 1:
             where = ", ".join(c["model"] for c in found)
             raise Wrong(f"several models know {which!r}: say which with --model ({where})")
@@ -350,11 +372,13 @@ class Service:
     ) -> Document:
         """What is left of every concept: `report.html`, `report.json` (the answer) and `retention.png` in `out`."""
         painters.taught(self._store(), name)
+        where = {"device": self.settings.device, "precision": self.settings.precision}
+        if self.queued:
+            return self._wait("evaluate", {"model": name, "full": full, **where})
         place = Path(out).expanduser().absolute()
         _writable(place)
         from remembrandt.jobs import reporting
 
-        where = {"device": self.settings.device, "precision": self.settings.precision}
         files = Files(self._home, "", self._load)
         return reporting.report(self._store(), files, name, place, where, full=full, progress=progress)
 
@@ -393,6 +417,11 @@ class Service:
         from remembrandt.jobs import rebuilding
 
         row, runner = keeping.find(store, held, concept), self._runner()
+        if self.queued:
+            if held.owner != self.owner:
+                raise Denied(f"{held.name} is everyone's: only the home's own user changes what it was")
+            where = {"device": self.settings.device, "precision": self.settings.precision}
+            return self._wait("forget", {"model": held.name, "concept": row.id, **where})
         teach = lambda wish: self._taught(wish, progress)  # noqa: E731
         return rebuilding.forget(store, self._home, held, row, teach, lambda key: runner.run(key, progress))
 
@@ -434,14 +463,16 @@ class Service:
 
     def jobs(self) -> list[Document]:
         """Every job, oldest first."""
-        return [telling.job(row) for row in self._store().jobs()]
+        store = self._store()
+        places = queue.places(store)
+        return [telling.job(row, store, places) for row in store.jobs()]
 
     def job(self, key: str) -> Document:
         """One job, with its request, its result and the paths of its previews."""
         found = self._job(key)
         previews = sorted((self._home.job(key) / "previews").glob("*.png"))
         more = {"request": found.request, "result": found.result, "attempt": found.attempt}
-        return {**telling.job(found), **more, "previews": [str(p) for p in previews]}
+        return {**telling.job(found, self._store()), **more, "previews": [str(p) for p in previews]}
 
     def resume(self, key: str, progress: Progress = silent) -> Document:
         """Finish an interrupted or failed job in the foreground; its result."""
@@ -449,11 +480,49 @@ class Service:
         return self._runner().run(key, progress)
 
     def cancel(self, key: str) -> Document:
-        """Give up a job that does not run; its files go."""
+        """Give up a job that waits, or that a worker runs; its files go."""
         self._job(key)
-        cancelled = self._store(create=True).cancel(key, alive)
-        shutil.rmtree(self._home.job(key), ignore_errors=True)
-        return telling.job(cancelled)
+        cancelled = (store := self._store(create=True)).cancel(key, alive)
+        if cancelled.state == "canceled":  # else its worker tidies up
+            shutil.rmtree(self._home.job(key), ignore_errors=True)
+        return telling.job(cancelled, store)
+
+    # -- users -------------------------------------------------------------------------------------
+
+    def users(self) -> list[Document]:
+        """Who may use a server on this home; the first is its own user."""
+        from remembrandt.store import users
+
+        rows = users.users(self._store())
+        shown = ("scopes", "quota", "consent", "created", "id")
+        return [{"user": u.name, **{k: getattr(u, k) for k in shown}} for u in rows]
+
+    def add_user(self, name: str, scopes: Sequence[str] | None = None, quota: int | None = None) -> Document:
+        """A new user: `{user, token, id}`; the token is told this once."""
+        from remembrandt.store import users
+        from remembrandt.store.rows import SCOPES
+
+        made, token = users.add(self._store(create=True), name, tuple(scopes or SCOPES), quota)
+        return {"user": made.name, "token": token, "id": made.id}
+
+    def add_token(self, name: str) -> Document:
+        """Another token of a user."""
+        from remembrandt.store import users
+
+        return {"user": name, "token": users.token(self._store(), name)}
+
+    def revoke(self, what: str) -> Document:
+        """A token, or all tokens of a user, from now on."""
+        from remembrandt.store import users
+
+        return {"revoked": users.revoke(self._store(), what)}
+
+    def leave(self, user: str) -> Document:
+        """A user goes, with photos, adapters and pictures; shared weights are rebuilt by jobs. The receipt."""
+        from remembrandt.jobs import leaving
+
+        where = {"device": self.settings.device, "precision": self.settings.precision}
+        return leaving.leave(self.of("")._store(), self._home, user, where)
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -567,33 +636,17 @@ class Service:
         `to` is `diffusers` or `single-file` (merged into plain weights, where it acts on every prompt), `lora` (of at
         most `rank`, with its identifier's embedding in a second file) or `embedding`.
         """
-        from remembrandt.jobs import work
-        from remembrandt.memory import export
+        from remembrandt.jobs import exporting
 
-        if to not in export.KINDS:
-            hint = nearest(to, export.KINDS)
-            raise Wrong(f"there is no export {to!r}.{hint} Exports: {', '.join(export.KINDS)}")
-        if to != "lora" and rank is not None:
-            raise Wrong("--rank is for --to lora: leave it out")
-        if rank is not None and rank < 1:
-            raise Wrong(f"--rank must be at least 1, not {rank}")
-        from remembrandt.family.load import load
-
+        exporting.check(to, rank)
+        if self.queued:
+            painters.painter(self._store(), name)
+            return self._wait("export", {"model": name, "to": to, "concept": concept, "rank": rank})
         target = Path(out).expanduser().absolute()
         _writable(target)
         if target.exists() and any(target.iterdir()):
             raise Wrong(f"{target} is there already: give -o a folder that is new or empty")
-        request = painters.painter(self._store(), name)
-        known = work.library(request, self._home)
-        chosen = export.chosen(known, concept, whole=bool(request["weights"]))
-        family = load(work.standing(request, self._home), device="cpu", precision="fp32")
-        about = {"model": request["model"], "version": request["version"], "base": family.name}
-        found = export.export(to, export.Wanted(family, known, chosen, target, rank), about)
-        if request["weights"] and chosen is None and (held := self._store().model(name)):
-            from remembrandt.jobs import cards
-
-            write_atomic(target / "README.md", cards.card(self._store(), held, found))
-        return found
+        return exporting.write(self._store(), self._home, name, to, target, concept, rank)
 
     def import_lora(self, file: str | Path, *, name: str | None = None, model: str | None = None) -> Document:
         """Keep a LoRA of diffusers, peft or kohya, which prompts call as `<lora:name:0.8>`.
@@ -622,7 +675,7 @@ class Service:
         return Home(self.settings.home)
 
     def _store(self, *, create: bool = False) -> Store:
-        return Store(self.settings.home, create=create)
+        return Store(self.settings.home, create=create).of(self.owner)
 
     def _runner(self) -> Runner:
         return Runner(self._store(create=True), self._home, self._load)
@@ -651,33 +704,27 @@ class Service:
         from remembrandt.jobs import orders
 
         order = orders.lesson(wish, self._store(), self._family, self.settings.home)
-        return self._runner().run(self._enter(order), progress)
+        return self._do(self._enter(order), progress)
 
     def _enter(self, order) -> str:
-        """Write the job's files, then queue it; the row comes last, so that it is whole."""
-        files = Files(self._home, key := new_id(), self._load)
-        try:
-            files.give(order.squares)
-            files.give(order.masks, "masks")
-            files.give(order.class_squares, "class")
-            store = self._store(create=True)
-            job = store.enter(key, "finetune", order.model, order.compose, alive)
-        except BaseException:
-            shutil.rmtree(files.folder, ignore_errors=True)
-            for place in (files.folder.parent, self.settings.home):  # only while nobody else has begun there
-                with suppress(OSError):
-                    place.rmdir()
-            raise
-        write_atomic(files.folder / "request.json", json.dumps(job.request, indent=1))
+        from remembrandt.jobs import entering, permissions
+
+        permissions.teach(store := self._store(create=True), order.model, self.settings)
+        files = Files(self._home, entering.key(self.queued), self._load)
+        key = entering.lesson(order, store, files, self.queued)
+        permissions.consent(store)
         return key
 
-    def _begin(self, model: Model, request: Document) -> str:
-        """Queue what makes `model` from another one."""
-        from remembrandt.store import adopting
+    def _wait(self, kind: str, request: Document) -> Document:
+        """Queue what teaches nothing; its job."""
+        assert self.queued is not None
+        store, how = self._store(create=True), self.queued
+        known = store.job(how.key) if how.key else None
+        return telling.job(known or store.queue(kind, request, how.priority, how.key, how.webhook), store)
 
-        job = adopting.begin(self._store(create=True), key := new_id(), "consolidate", model, request, alive)
-        write_atomic(self._home.job(key) / "request.json", json.dumps(job.request, indent=1))
-        return key
+    def _do(self, key: str, progress: Progress) -> Document:
+        """The result of a job, or where it waits for a worker, the job."""
+        return self.job(key) if self.queued else self._runner().run(key, progress)
 
     def _row(self, concept: str, model: str | None) -> tuple[Model, Concept]:
         told, store = self.concept(concept, model), self._store()
@@ -692,7 +739,7 @@ class Service:
     def _job(self, key: str) -> Job:
         found = self._store().job(key)
         if found is None:
-            raise Wrong(f"there is no job {key!r}: `jobs list` names them")
+            raise Missing(f"there is no job {key!r}: `jobs list` names them")
         return found
 
 

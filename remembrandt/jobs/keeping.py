@@ -16,7 +16,7 @@ from remembrandt.jobs.files import Home, document, remove, size
 from remembrandt.jobs.painters import MODEL_NAME, RESERVED
 from remembrandt.jobs.process import alive
 from remembrandt.report import link, write_atomic
-from remembrandt.settings import Wrong, nearest
+from remembrandt.settings import Denied, Missing, Wrong, nearest
 from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Job, Model, Version
 from remembrandt.store.store import Store, new_id
@@ -170,7 +170,7 @@ def rename(store: Store, name: str, to: str) -> Document:
 def delete(store: Store, home: Home, name: str) -> Document:
     """A model with all its versions, concepts and photos, for good; or an imported LoRA."""
     guests = [p.parent for p in home.loras.glob("[!.]*/manifest.json") if p.parent.name == name]
-    if guests and not any(m.name == name for m in store.models()):
+    if guests and not store.owner and not any(m.name == name for m in store.models()):
         return {"lora": name, "bytes": remove(guests)}
     held = painters.taught(store, name)
     rows, concepts = store.versions(held.id), [c for c in lineage.everything(store)[2] if c.model == held.id]
@@ -208,6 +208,8 @@ def clean(store: Store, home: Home) -> Document:
     Versions that `models rollback` cannot reach, adapters, weights, photos and bases that no version
     holds, class images (which are painted anew when they are wanted), and files of ended jobs.
     """
+    if store.owner:
+        raise Denied("only the home's own user cleans it")
     gone = lineage.prune(store, alive)
     models, rows, concepts = lineage.everything(store)
     shared = {m.id for m in models if m.memory == "replay"}
@@ -244,7 +246,7 @@ def find(store: Store, model: Model, word: str) -> Concept:
     found = next((c for c in known if word.lower() in (c.identifier, c.name, c.id)), None)
     if found is None:
         hint = nearest(word, [w for c in known for w in (c.identifier, c.name) if w])
-        raise Wrong(f"{model.name} knows no concept {word!r}.{hint} `concepts list` names them")
+        raise Missing(f"{model.name} knows no concept {word!r}.{hint} `concepts list` names them")
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from remembrandt.family.family import Family
 from remembrandt.jobs import captioning, replay
 from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
 from remembrandt.memory import identifiers, ladder, policies, retention
-from remembrandt.settings import Wrong, nearest
+from remembrandt.settings import Missing, Wrong, nearest
 from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store, new_id
@@ -72,14 +72,14 @@ class Order:
 
 def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home: Path) -> Order:
     """Check a wish against the home and the base; `Wrong` at the first thing that does not fit."""
-    category = _category(wish.category)
+    category, wish = _category(wish.category), _named(wish, store, home)
     held, model, method_name = _model(wish, store)
     if not 0 <= wish.seed < 2**63:
         raise Wrong(f"seed must be a whole number from 0 to 2**63 - 1, not {wish.seed}")
     if not 0 < wish.margin <= retention.LOOSEST:
         raise Wrong(f"--margin must be above 0 and at most {retention.LOOSEST:g}, not {wish.margin:g}")
     methods.method(method_name, wish.options or {})  # a slip of the pen, before weights are read
-    family = text_to_image(load(_source(held, wish, store, home)))
+    family = text_to_image(load(_source(held, wish, home)))
     method = methods.method(method_name, wish.options or {}, family)
     prepared = photos.prepare(wish.images, family.record.size)
     masks = photos.masks(wish.masks, prepared) if wish.masks else []
@@ -134,7 +134,8 @@ def _category(category: str) -> str:
 
 def _model(wish: Wish, store: Store) -> tuple[Model | None, Model, str]:
     """The model as it is, if it is, and as this lesson would make it; and the lesson's method."""
-    name = wish.model or (_own_name(wish, store) if wish.scope == "private" else MINE)
+    shared = "meta" if wish.scope == "meta" and store.owner else MINE
+    name = wish.model or (_own_name(wish, store) if wish.scope == "private" else shared)
     if name in RESERVED:
         raise Wrong(f"{name!r} is the base itself and stays as it is: leave --model out, or name one")
     if not MODEL_NAME.fullmatch(name):
@@ -193,15 +194,21 @@ def _same(wish: Wish, held: Model, scope: str, memory: str) -> None:
         raise Wrong(f"{held.name} stands on {held.base['name']} and keeps it: {other}")
 
 
-def _source(held: Model | None, wish: Wish, store: Store, home: Path) -> str | Path:
+def _source(held: Model | None, wish: Wish, home: Path) -> str | Path:
     if held and held.version:
         return home / held.base["folder"]
-    return source(wish.base or "pocket", store)
+    return wish.base or "pocket"
 
 
-def source(base: str, store: Store) -> str:
-    """What a `--base` stands for: a name that was given with `families add`, else itself."""
-    return store.families().get(base, base)
+def _named(wish: Wish, store: Store, home: Path) -> Wish:
+    """The wish with the base that a name of `families add` stands for; users of a server give only such names."""
+    added, base = store.families(), wish.base or "pocket"
+    if base in added:
+        return replace(wish, base=added[base])
+    kept = Path(base).resolve().is_relative_to((home / "bases").resolve())  # as a promotion calls it
+    if store.owner and base != "pocket" and not kept:
+        raise Missing(f"there is no base {base!r} here: `families list` names those that are")
+    return wish
 
 
 def _base(family: Family, base: str) -> Document:

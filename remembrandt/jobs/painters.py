@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from remembrandt.settings import Wrong, nearest
+from remembrandt.jobs import permissions
+from remembrandt.settings import Missing, Wrong, nearest
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store
 
@@ -23,6 +24,7 @@ def painter(store: Store, name: str | None) -> Document:
     folder, a file, a hub id and the name of an added family stand for themselves.
     """
     held = store.model(name or MINE)
+    permissions.use(store, held.scope if held and held.version else PRETRAINED)
     if held and held.version:
         version = store.version(held.id, held.version)
         return {
@@ -45,7 +47,7 @@ def taught(store: Store, name: str) -> Model:
         if name == MINE:
             raise Wrong("nothing was taught yet: remembrandt finetune PHOTOS --category dog")
         hint = nearest(name, [PRETRAINED, *(m.name for m in store.models())])
-        raise Wrong(f"there is no model {name!r}.{hint} `models list` names them")
+        raise Missing(f"there is no model {name!r}.{hint} `models list` names them")
     return held
 
 
@@ -79,7 +81,7 @@ def _source(store: Store, name: str | None) -> str:
         return POCKET
     if name in added:
         return added[name]
-    if Path(name).expanduser().exists() or "/" in name:
+    if not store.owner and (Path(name).expanduser().exists() or "/" in name):  # a user of a server has no paths there
         return spelled(name)
     names = [MINE, PRETRAINED, *added, *(m.name for m in store.models())]
-    raise Wrong(f"there is no model {name!r}.{nearest(name, names)} `models list` names them")
+    raise Missing(f"there is no model {name!r}.{nearest(name, names)} `models list` names them")

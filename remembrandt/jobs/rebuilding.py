@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from remembrandt.jobs import promoting
-from remembrandt.jobs.files import Home, move, remove, size
+from remembrandt.jobs import entering, painters, promoting
+from remembrandt.jobs.files import Files, Home, move, remove, size
 from remembrandt.jobs.orders import Wish
 from remembrandt.jobs.process import alive
+from remembrandt.jobs.runner import Runner, Stopped
+from remembrandt.memory import retention
 from remembrandt.settings import Wrong
 from remembrandt.store import lineage
-from remembrandt.store.rows import Concept, Model
-from remembrandt.store.store import Store
+from remembrandt.store.rows import Concept, Job, Model
+from remembrandt.store.store import Store, new_id
 
 Document = dict[str, Any]
 
@@ -42,6 +44,49 @@ def forget(
     kept = {k: made.retention.get(k) for k in ("mean", "worst", "published")}
     facts = {"rebuilt": [c.identifier for c in rest], "bytes": size([home.path / made.weights] if made.weights else [])}
     return {**told, "version": made.number, **facts, "retention": kept, "undo": f"models rollback {held.name}"}
+
+
+def job(store: Store, home: Home, load: Callable[..., Any], asked: Job, runner: Runner) -> Document:
+    """The work of a `forget` job: the lessons are jobs of their own, which `runner` runs. Begun again, it goes on.
+
+    With `erase` nothing keeps the concept after it, no version to go back to either.
+    """
+    from remembrandt.jobs import consolidating, orders
+
+    request = asked.request
+    held = painters.taught(store, request["model"])
+    concept = next((c for c in lineage.everything(store)[2] if c.id == request["concept"]), None)
+    if concept is None:
+        return {"model": held.name, "version": held.version, "retention": {"published": True}}
+
+    def family(source: Any) -> Any:
+        return load(source, request["device"], request["precision"])
+
+    def resume(key: str) -> Document:
+        try:
+            return runner.run(key)
+        except Stopped:
+            if part := store.job(key):
+                store.finish(part, "interrupted")
+            raise
+
+    def teach(wish: Wish) -> Document:
+        order = orders.lesson(wish, store, family, home.path)
+        return resume(entering.lesson(order, store, Files(home, new_id(), load)))
+
+    if concept.id not in {c.id for c in store.concepts(held)}:  # all that is left is to erase it
+        told = {"model": held.name, "version": held.version, "retention": {"published": True}}
+    elif held.memory == "consolidated":
+        source = lineage.lessons(store, held)[-1].request["source"]["model"]
+        how = {"values": {}, "seed": 0, "margin": retention.MARGIN}
+        made = consolidating.order(store, family, home.path, source, held.name, **how)
+        told = resume(entering.making(*made, store, Files(home, new_id(), load)))
+    else:
+        told = forget(store, home, held, concept, teach, resume)
+    if request.get("erase") and told["retention"]["published"]:
+        places = lineage.expunge(store, painters.taught(store, held.name), concept, alive)
+        remove(home.path / place for place in places)
+    return told
 
 
 def _whole(rest: list[Concept], home: Home) -> None:

@@ -27,6 +27,7 @@ class Runner:
     store: Store
     home: Home
     load: Callable[..., Any]
+    work: Callable[[Job, Files, Progress], Document] | None = None  # None: in this process
 
     def run(self, key: str, progress: Progress = silent) -> Document:
         """Run or resume a job to its end and return its result.
@@ -34,21 +35,23 @@ class Runner:
         A lesson that ran and must not be published returns too, with `retention.published` false.
         Interrupted or failed, the job keeps its checkpoints and can be run again.
         """
-        from remembrandt.jobs.work import WORK  # torch, which a list of jobs does without
+        return self.carry(self.store.claim(key, me(), alive), progress)
+
+    def carry(self, job: Job, progress: Progress = silent) -> Document:
+        """The rest of `run`, of a job that this process has claimed."""
         from remembrandt.training.loop import Diverged
 
-        job = self.store.claim(key, me(), alive)
-        files = Files(self.home, key, self.load)
+        key, files = job.id, Files(self.home, job.id, self.load)
         try:
-            _current(self.store, job)
-            done = places.document(files.result)
-            found = done or WORK[job.kind](job.request, files, recorded(self.store, job, progress))
+            _current(self.store.of(job.owner), job)
+            done, work = places.document(files.result), self.work or here
+            found = done or work(job, files, recorded(self.store, job, progress))
             return PUBLISH[job.kind](self.store, job, files, found)
         except Diverged as fault:
             why = {"published": False, "why": str(fault), "mean": 1.0, "worst": 1.0}
             found = {"steps": fault.step, "seconds": time.time() - (job.started or 0)}
             return _refuse(self.store, job, {**found, "retention": why})
-        except Taken:
+        except (Taken, Stopped):
             raise
         except KeyboardInterrupt as stop:
             self.store.finish(job, "interrupted")
@@ -58,6 +61,21 @@ class Runner:
             self.store.finish(job, "failed", error=" ".join(f"{fault}".split()) or repr(fault))
             fault.add_note(f"`jobs resume {key}` tries again")
             raise
+
+
+class Stopped(Exception):
+    """Work ended without a result or a fault of its own: `why` is died, canceled or stopping."""
+
+    def __init__(self, why: str, said: str = "", reached: str | None = None) -> None:
+        super().__init__(said or why)
+        self.why, self.reached = why, reached
+
+
+def here(job: Job, files: Files, progress: Progress) -> Document:
+    """Do a job's work in this process."""
+    from remembrandt.jobs.work import WORK  # torch, which a list of jobs does without
+
+    return WORK[job.kind](job.request, files, progress)
 
 
 def recorded(store: Store, job: Job, progress: Progress) -> Progress:
@@ -78,7 +96,7 @@ def recorded(store: Store, job: Job, progress: Progress) -> Progress:
 
 def _current(store: Store, job: Job) -> None:
     """Weights that all concepts share are taught from the present ones: not from those of some lessons ago."""
-    held = next((m for m in store.models(job.owner) if m.id == job.model), None)
+    held = next((m for m in store.models() if m.id == job.model), None)
     if held and job.request.get("memory") == "replay" and held.version != job.request["version"]:
         raise Wrong(f"{held.name} was taught something else since job {job.id} began: teach it anew")
 
@@ -173,7 +191,7 @@ REPORT: dict[str, Callable[[Job, Document], Document]] = {"finetune": report, "c
 PUBLISH: dict[str, Callable[[Store, Job, Files, Document], Document]] = {
     "finetune": publish_lesson,
     "consolidate": publish_consolidated,
-    "generate": lambda store, job, files, found: _done(store, job, found),
+    **dict.fromkeys(("generate", "evaluate", "export"), lambda store, job, files, found: _done(store, job, found)),
 }
 
 

@@ -9,6 +9,7 @@ from remembrandt.jobs.files import Home, size
 from remembrandt.jobs.keeping import weight
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
 from remembrandt.jobs.process import alive
+from remembrandt.store import queue
 from remembrandt.store.rows import Concept, Job, Model
 from remembrandt.store.store import Store
 
@@ -63,10 +64,17 @@ def concept(row: Concept, held: Model) -> Document:
     }
 
 
-def job(row: Job) -> Document:
-    """A job as lists show it; one whose process is gone is interrupted, whoever looks."""
+def job(row: Job, store: Store, places: dict[str, int] | None = None) -> Document:
+    """A job as everybody sees it; one whose process is gone is interrupted, whoever looks.
+
+    `position`: 0 runs, 1 is next, None waits for nobody; `eta` in seconds; `seq` is that of its last event.
+    """
     gone = row.state == "running" and not alive(row.worker or "")
     about = row.request.get("concept", {})
+    named = about if isinstance(about, dict) else {}
+    ended = row.state in ("succeeded", "failed", "canceled")
+    places = places if places is not None or ended else queue.places(store)
+    place = None if ended else 0 if row.state == "running" else (places or {}).get(row.id)
     return {
         "id": row.id,
         "kind": row.kind,
@@ -76,9 +84,12 @@ def job(row: Job) -> Document:
         "total": row.total,
         "loss": row.loss,
         "model": row.request.get("model"),
-        "identifier": about.get("identifier"),
-        "category": about.get("category"),
+        "identifier": named.get("identifier"),
+        "category": named.get("category"),
         "error": row.error,
+        "position": place,
+        "eta": None if ended or gone or place is None else queue.eta(store, row, place),
+        "seq": row.seq,
         "created": row.created,
         "started": row.started,
         "finished": row.finished,

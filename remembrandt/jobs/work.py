@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Files, Home, read
+from remembrandt.jobs.snapshot import Known
 from remembrandt.memory import consolidation, lesson
 from remembrandt.memory.library import Concept, Library
 from remembrandt.memory.measuring import Subject
@@ -230,8 +232,31 @@ def _slug(recipe: Mapping[str, Any]) -> str:
     return "-".join(words)[:60] or "picture"
 
 
+def evaluate(request: Document, files: Files, progress: Progress) -> Document:
+    """The retention report of a model, by what was `known` of it."""
+    from remembrandt.jobs import reporting  # which needs this module
+
+    known: Any = Known(request["known"])
+    where = {k: request[k] for k in ("device", "precision")}
+    out, full = files.folder / "report", request["full"]
+    return reporting.report(known, files, request["model"], out, where, full=full, progress=progress)
+
+
+def export(request: Document, files: Files, progress: Progress) -> Document:
+    """A model for other tools, under the job's `export`."""
+    from remembrandt.jobs import exporting
+
+    known: Any = Known(request["known"])
+    out = files.folder / "export"
+    shutil.rmtree(out, ignore_errors=True)  # of an attempt that died
+    asked = {k: request[k] for k in ("concept", "rank")}
+    return exporting.write(known, files.home, request["model"], request["to"], out, **asked)
+
+
 WORK: dict[str, Callable[[Document, Files, Progress], Document]] = {
     "finetune": finetune,
     "consolidate": consolidate,
     "generate": generate,
+    "evaluate": evaluate,
+    "export": export,
 }

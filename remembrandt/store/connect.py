@@ -80,6 +80,7 @@ def _sqlite(url: str, **options) -> Engine:
             "foreign_keys=ON",
             f"journal_mode={journal()}",
             "synchronous=FULL",
+            "secure_delete=ON",  # what a user deletes is not left in the file's free pages
         ):
             connection.execute(f"PRAGMA {pragma}")
 

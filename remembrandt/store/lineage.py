@@ -11,11 +11,13 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from remembrandt.settings import Wrong
+from remembrandt.settings import Denied, Wrong
 from remembrandt.store import schema
+from remembrandt.store import transaction as within
 from remembrandt.store.connect import writing
 from remembrandt.store.rows import RESUMABLE, Concept, Job, Model, Version
-from remembrandt.store.store import Alive, Store, _next, _not_taught_now, _read, _version
+from remembrandt.store.store import Store
+from remembrandt.store.transaction import Alive
 
 
 def ancestry(store: Store, model: Model) -> list[Version]:
@@ -30,9 +32,9 @@ def ancestry(store: Store, model: Model) -> list[Version]:
 def rollback(store: Store, model: Model, alive: Alive) -> Version:
     """The model is what it was one version before; the version that is left stays until `prune`."""
     with writing(store.engine) as connection:
-        held = _held(connection, model, alive)
-        now = _version(connection, held.id, held.version)
-        before = now and _version(connection, held.id, now.parent)
+        held = _held(store, connection, model, alive)
+        now = within.version(connection, held.id, held.version)
+        before = now and within.version(connection, held.id, now.parent)
         if before is None:
             raise Wrong(f"{held.name} has no version before {held.version}: `models versions {held.name}` lists them")
         _point(connection, held, before.number)
@@ -42,12 +44,12 @@ def rollback(store: Store, model: Model, alive: Alive) -> Version:
 def without(store: Store, model: Model, concept: Concept, alive: Alive) -> Version:
     """The model's next version lacks `concept` and is otherwise the present one."""
     with writing(store.engine) as connection:
-        held = _held(connection, model, alive)
-        now = _version(connection, held.id, held.version)
+        held = _held(store, connection, model, alive)
+        now = within.version(connection, held.id, held.version)
         assert now is not None
         ids = [key for key in now.concepts if key != concept.id]
         why = {"mean": 1.0, "worst": 1.0, "published": True, "forgot": concept.identifier}
-        made = Version(held.id, _next(connection, held.id), "", ids, None, why, now.number, time.time())
+        made = Version(held.id, within.following(connection, held.id), "", ids, None, why, now.number, time.time())
         connection.execute(insert(schema.versions), asdict(made))
         _point(connection, held, made.number)
     return made
@@ -58,11 +60,11 @@ def exchange(
 ) -> Version:
     """`model`'s next version holds `new`, another outcome of the lesson on `old`, in its place."""
     with writing(store.engine) as connection:
-        held = _held(connection, model, alive)
-        now = _version(connection, held.id, held.version)
+        held = _held(store, connection, model, alive)
+        now = within.version(connection, held.id, held.version)
         if now is None or held.version != model.version:
             raise Wrong(f"{held.name} has changed meanwhile: try again")
-        number, when = _next(connection, held.id), time.time()
+        number, when = within.following(connection, held.id), time.time()
         ids = [new.id if key == old.id else key for key in now.concepts]
         made = Version(held.id, number, new.job, ids, weights, retention, now.number, when)
         connection.execute(insert(schema.versions), asdict(made))
@@ -76,14 +78,14 @@ def adopt(
 ) -> Version:
     """`model`'s next version has the weights of `draft`'s version `last` and the concepts `ids`; `draft` is no more."""
     with writing(store.engine) as connection:
-        held = _held(connection, model, alive)
+        held = _held(store, connection, model, alive)
         if held.version != model.version:
             raise Wrong(f"{held.name} has changed meanwhile: try again")
-        number = _next(connection, held.id)
+        number = within.following(connection, held.id)
         made = Version(held.id, number, last.job, ids, last.weights, retention, held.version, time.time())
         connection.execute(insert(schema.versions), asdict(made))
         _point(connection, held, number)
-        _drop(connection, _held(connection, draft, alive))
+        _drop(connection, _held(store, connection, draft, alive))
     return made
 
 
@@ -91,7 +93,7 @@ def erase(store: Store, model: Model, concept: Concept, alive: Alive) -> None:
     """Take a concept out of every version of its model, and its row away."""
     t = schema.versions
     with writing(store.engine) as connection:
-        held = _held(connection, model, alive)
+        held = _held(store, connection, model, alive)
         for row in connection.execute(select(t).where(t.c.model == held.id)).all():
             ids = [key for key in row.concepts if key != concept.id]
             mine = (t.c.model == held.id) & (t.c.number == row.number)
@@ -103,26 +105,28 @@ def rename(store: Store, model: Model, name: str, alive: Alive) -> None:
     """Another name for a model; its files stay where they are."""
     t = schema.models
     with writing(store.engine) as connection:
-        held = _held(connection, model, alive)
+        held = _held(store, connection, model, alive)
         row = connection.execute(select(t).where(t.c.owner == held.owner, t.c.name == name)).one_or_none()
         if row is not None and row.version:
             raise Wrong(f"there is a model {name!r} already: choose another name, or delete that one")
         if row is not None:  # it was never taught: only lessons that failed know it
-            _drop(connection, _read(Model, row))
+            _drop(connection, within.read(Model, row))
         connection.execute(update(t).where(t.c.id == held.id).values(name=name))
 
 
 def call(store: Store, concept: Concept, name: str | None) -> None:
     """Another name for a concept."""
-    t = schema.concepts
+    t, m = schema.concepts, schema.models
+    mine = (t.c.id == concept.id) & t.c.model.in_(select(m.c.id).where(m.c.owner == store.owner))
     with writing(store.engine) as connection:
-        connection.execute(update(t).where(t.c.id == concept.id).values(name=name))
+        if not connection.execute(update(t).where(mine).values(name=name)).rowcount:
+            raise Denied("that model is everyone's: only the home's own user changes what it was")
 
 
 def drop(store: Store, model: Model, alive: Alive) -> None:
     """A model, its versions, concepts and identifiers; its jobs stay as history and cannot go on."""
     with writing(store.engine) as connection:
-        _drop(connection, _held(connection, model, alive))
+        _drop(connection, _held(store, connection, model, alive))
 
 
 def prune(store: Store, alive: Alive) -> list[Version]:
@@ -137,8 +141,8 @@ def prune(store: Store, alive: Alive) -> list[Version]:
             if alive(row.worker or ""):
                 raise Wrong(f"job {row.id} runs: wait until it is done, then clean")
         for row in connection.execute(select(schema.models)).all():
-            held = _read(Model, row)
-            rows = [_read(Version, r) for r in connection.execute(select(v).where(v.c.model == held.id))]
+            held = within.read(Model, row)
+            rows = [within.read(Version, r) for r in connection.execute(select(v).where(v.c.model == held.id))]
             now = next((r for r in rows if r.number == held.version), None)
             kept = [r for r in rows if now and r.number in (now.number, now.parent)]
             gone += [r for r in rows if r not in kept]
@@ -162,13 +166,42 @@ def unfinished(store: Store) -> list[Job]:
     return store._all(Job, select(t).where(t.c.state.in_(states)))
 
 
-def _held(connection: Connection, model: Model, alive: Alive) -> Model:
+def expunge(store: Store, model: Model, concept: Concept, alive: Alive) -> list[str]:
+    """Take a concept and every version that held it away; where the weights of those lie."""
+    t, c = schema.versions, schema.concepts
+    with writing(store.engine) as connection:
+        held = _held(store, connection, model, alive)
+        rows = connection.execute(select(t).where(t.c.model == held.id, t.c.number != held.version)).all()
+        gone = [row for row in rows if concept.id in row.concepts]
+        numbers = [row.number for row in gone]
+        connection.execute(delete(t).where(t.c.model == held.id, t.c.number.in_(numbers)))
+        connection.execute(update(t).where(t.c.model == held.id, t.c.parent.in_(numbers)).values(parent=0))
+        connection.execute(delete(c).where(c.c.id == concept.id))
+        kept = {row.weights for row in connection.execute(select(t.c.weights))}
+    return [row.weights for row in gone if row.weights and row.weights not in kept]
+
+
+def all_versions(store: Store, model: Model) -> list[Version]:
+    """The versions of a model, whoever's it is."""
+    t = schema.versions
+    return store._all(Version, select(t).where(t.c.model == model.id))
+
+
+def lessons(store: Store, model: Model) -> list[Job]:
+    """The jobs that made the versions of a model which the owner may see, whoever asked for them."""
+    made = [v.job for v in store.versions(model.id)]
+    return store._all(Job, select(schema.jobs).where(schema.jobs.c.id.in_(made)))
+
+
+def _held(store: Store, connection: Connection, model: Model, alive: Alive) -> Model:
     t = schema.models
     row = connection.execute(select(t).where(t.c.id == model.id)).one_or_none()
     if row is None:
         raise Wrong(f"{model.name} was deleted meanwhile")
-    _not_taught_now(connection, _read(Model, row), alive)
-    return _read(Model, row)
+    if row.owner != store.owner:
+        raise Denied(f"{model.name} is everyone's: only the home's own user changes what it was")
+    within.not_taught_now(connection, within.read(Model, row), alive)
+    return within.read(Model, row)
 
 
 def _point(connection: Connection, model: Model, to: int) -> None:

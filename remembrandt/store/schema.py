@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Integer, MetaData, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, MetaData, String, Table
 from sqlalchemy import UniqueConstraint as Unique
 
 METADATA = MetaData()
-HEAD = "0002"  # the newest file in migrations/versions; a test compares
+HEAD = "0003"  # the newest file in migrations/versions; a test compares
 
 
 def _table(name: str, *parts: Column | Unique) -> Table:
@@ -88,6 +88,15 @@ jobs = _table(
     Column("created", Float, nullable=False),
     Column("started", Float, nullable=True),
     Column("finished", Float, nullable=True),
+    Column("priority", Integer, nullable=True),  # NULL: it runs in somebody's foreground, no worker takes it
+    Column("lease", Float, nullable=True),  # until when its worker holds it; `attempt` is the fence
+    Column("heartbeat", Float, nullable=True),
+    Column("not_before", Float, nullable=False, server_default="0"),
+    Column("deaths", Integer, nullable=False, server_default="0"),
+    Column("fruitless", Integer, nullable=False, server_default="0"),  # deaths since the last new checkpoint
+    _text("reached", nullable=True),  # the newest checkpoint at the last death
+    Column("cancel", Boolean, nullable=False, server_default="0"),
+    Column("webhook", JSON, nullable=True),
 )
 
 events = _table(
@@ -104,4 +113,95 @@ families = _table(
     _text("name", primary_key=True),
     _text("source"),
     Column("created", Float, nullable=False),
+)
+
+users = _table(
+    "users",
+    _text("id", primary_key=True),
+    _text("name", unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("quota", Integer, nullable=True),  # bytes of uploads and pictures; NULL: the home's setting
+    Column("consent", Float, nullable=True),  # when the right to the photos was affirmed
+    _text("secret", nullable=True),  # signs webhooks
+    Column("created", Float, nullable=False),
+    Column("gone", Float, nullable=True),
+)
+
+tokens = _table(
+    "tokens",
+    _text("id", primary_key=True),
+    _text("user", ForeignKey("users.id"), index=True),
+    _text("hash", unique=True),
+    _text("label", nullable=True),
+    Column("created", Float, nullable=False),
+    Column("revoked", Float, nullable=True),
+)
+
+blobs = _table(
+    "blobs",
+    _text("sha", primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("touched", Float, nullable=False),
+)
+
+uploads = _table(
+    "uploads",
+    _text("id", primary_key=True),
+    _text("owner", index=True),
+    _text("sha", ForeignKey("blobs.sha"), index=True),
+    _text("name"),
+    _text("media"),
+    Column("size", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=True),
+)
+
+images = _table(
+    "images",
+    _text("id", primary_key=True),
+    _text("owner", index=True),
+    _text("sha", ForeignKey("blobs.sha"), index=True),
+    _text("job", nullable=True),
+    _text("model", nullable=True),
+    Column("recipe", JSON, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+# The outbox: a row is written in the transaction that changes the job, and sent later.
+deliveries = _table(
+    "deliveries",
+    _text("id", primary_key=True),
+    _text("owner", index=True),
+    _text("job", ForeignKey("jobs.id"), index=True),
+    Column("seq", Integer, nullable=False),
+    _text("kind"),
+    _text("url"),
+    _text("body", nullable=True),  # the bytes that were signed: a retry sends the same
+    Column("tries", Integer, nullable=False),
+    Column("not_before", Float, nullable=True, index=True),  # NULL: there is nothing left to do
+    Column("status", Integer, nullable=True),
+    _text("error", nullable=True),
+    Column("delivered", Float, nullable=True),
+    Column("created", Float, nullable=False),
+)
+
+kept = _table(
+    "kept",
+    _text("owner", primary_key=True),
+    _text("key", primary_key=True),
+    _text("fingerprint"),
+    _text("id"),
+    Column("answer", JSON, nullable=True),
+    Column("created", Float, nullable=False),
+)
+
+audit = _table(
+    "audit",
+    Column("id", Integer, primary_key=True),
+    Column("time", Float, nullable=False),
+    _text("owner"),
+    _text("what"),
+    _text("model", nullable=True, index=True),
+    Column("data", JSON, nullable=False),
 )
