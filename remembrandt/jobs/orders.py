@@ -93,7 +93,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
     used = store.used(held.id) if held else set()
     base = held.base if held and held.version else _base(family, wish.base or "pocket")
     options = asdict(method)  # type: ignore[call-overload]
-    priced = cost.count(family, method, methods.moved(method))
+    priced = cost.count(family, methods.moved(method))
     options = cost.fitted(options, priced, wish.options or {}, 1 if method.added else 2)
     rungs = ladder.steps(options["steps"], category) if wish.ladder else []
     about = {

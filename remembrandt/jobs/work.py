@@ -53,7 +53,7 @@ def finetune(request: Document, files: Files, progress: Progress) -> Document:
         about["masks"] = [mask[..., 0] for mask in files.squares("masks")]
         matter, chosen = lesson.Matter(concept, **about), request["options"]
         seconds = cost.pace(family, chosen)
-        said = cost.line(family, chosen, cost.count(family, method, methods.moved(method)), seconds)
+        said = cost.line(family, chosen, cost.count(family, methods.moved(method)), seconds)
         progress(Event("preparing", 0, 1, message=said))
         taught = lesson.teach(
             family,

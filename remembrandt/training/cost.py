@@ -47,8 +47,8 @@ class Cost:
         return self.held + options["batch"] * (self.spared if options["gradient_checkpointing"] else self.row)
 
 
-def count(family: Family, method: object, moved: Collection[str]) -> Cost:
-    """What `method`, or a recipe, costs on a family, whose networks named `moved` it moves."""
+def count(family: Family, moved: Collection[str]) -> Cost:
+    """What a training costs that moves the networks named `moved` of a family."""
     networks = {n: net for n in ("unet", "text_encoder", "vae", "image_encoder") if (net := getattr(family, n))}
     held = sum(p.numel() * p.element_size() for network in networks.values() for p in network.parameters())
     for name in moved:  # in fp32, with gradients and both of Adam's moments

@@ -110,7 +110,7 @@ def foreseen(course: Course, family: Family) -> Document:
 
 def shared(course: Course, recipe: Recipe, family: Family, stage: Stage) -> tuple[Share, cost.Cost]:
     """How the stage's pictures are divided so that they fit, and what that costs; `Wrong` if they cannot be."""
-    whole = cost.count(family, recipe, ("unet",))
+    whole = cost.count(family, ("unet",))
     moved = sum(p.numel() for p in stage.parameters.values())
     still = sum(p.numel() for p in family.unet.parameters()) - moved
     priced = replace(whole, held=whole.held - 12 * still + (4 * moved if stage.plan.ema else 0))  # no moments; averages

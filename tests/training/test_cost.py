@@ -29,7 +29,7 @@ def test_what_fits(room, batch, times, sparing):
 def test_memory_is_counted_as_autograd_keeps_it(tiny):
     family = copy.deepcopy(tiny)
     method = methods.method("dreambooth", {})
-    told = cost.count(family, method, methods.moved(method))
+    told = cost.count(family, methods.moved(method))
     family.unet.requires_grad_(True)
     own = {p.data_ptr() for p in family.unet.parameters()}
     seen: dict[int, int] = {}
@@ -43,7 +43,7 @@ def test_memory_is_counted_as_autograd_keeps_it(tiny):
         out = family.unet(x, 5, encoder_hidden_states=tokens).sample
     real = sum(size for place, size in seen.items() if place not in own)
     assert out.requires_grad and told.row == pytest.approx(real, rel=0.02)
-    frozen = cost.count(family, methods.method("oft", {}), ())
+    frozen = cost.count(family, ())
     assert 0 < frozen.spared < frozen.row < told.row and frozen.held < told.held and told.room > GIGA // 8
     whole = sum(p.numel() for p in family.unet.parameters())
     assert told.held - frozen.held == 12 * whole  # gradients and two moments
