@@ -8,7 +8,6 @@ done.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -122,7 +121,7 @@ def _stage(
     if state.is_main_process:
         shutil.rmtree(folder, ignore_errors=True)
     last = outcome.losses[-max(1, len(outcome.losses) // 10) :]
-    return {"loss": sum(last) / len(last) if last else math.nan}
+    return {"loss": sum(last) / len(last) if last else None}
 
 
 def _result(course: Course, number: int) -> Path:
