@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt import report
-from remembrandt.jobs import keeping, painters, telling
+from remembrandt.jobs import keeping, painters, telling, wishes
 from remembrandt.jobs.entering import Ticket
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths, pictures
@@ -252,23 +251,20 @@ class Service:
         `withhold` (a card in its place), `report` (the default) or `off`.
         """
         crossed = _crossed(grid or {}, n)
-        request = {
-            "prompt": prompt,
-            "negative": negative,
+        wish = {
             "n": n,
-            "seed": secrets.randbelow(2**31) if seed is None else seed,
             "sampler": sampler,
             "steps": steps,
             "guidance": guidance,
+            "negative": negative,
+            "seed": seed,
             "size": size,
-            "strengths": dict(strength_of or {}),
-            "expand": expand and list(expand),
+            "strength_of": strength_of,
+            "expand": expand,
             "strength": strength,
             "safety": safety,
-            "device": self.settings.device,
-            "precision": self.settings.precision,
-            **painters.painter(self._store(), model),
         }
+        request = wishes.picture(self._store(), self.settings, prompt, model, wish)
         from remembrandt.jobs import work
 
         with pictures(image=image, mask=mask) as given:

@@ -82,10 +82,11 @@ class Studio:
 
     def generate(self, prompt: str, **options: Any) -> list[Image.Image]:
         """Pictures, saved nowhere; options and errors as `Service.paint`."""
-        return [_picture(p.pixels, p.recipe) for p in self.service.paint(prompt, **options)]
+        return [picture(p.pixels, p.recipe) for p in self.service.paint(prompt, **options)]
 
 
-def _picture(pixels, recipe: dict[str, Any]) -> Image.Image:
-    picture = Image.fromarray(pixels)
-    picture.recipe = recipe  # type: ignore[attr-defined]
-    return picture
+def picture(pixels, recipe: dict[str, Any]) -> Image.Image:
+    """A picture that carries its recipe."""
+    found = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    found.recipe = recipe  # type: ignore[attr-defined]
+    return found

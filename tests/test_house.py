@@ -48,6 +48,7 @@ def test_a_plain_install_has_all_that_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[>=<\[]", line)[0] for line in project["dependencies"]}
     called = {"cv2": "opencv-python-headless", "PIL": "pillow", "huggingface_hub": "huggingface-hub"}
+    called |= {"jwt": "pyjwt", "prometheus_client": "prometheus-client"}
     optional = {"skia", "pillow_heif"}
     found = set()
     for path in SOURCES:

@@ -4,9 +4,9 @@ from remembrandt.cli.command import app
 
 # isort: off
 # in this order `--help` lists them
-from remembrandt.cli import teaching, training, painting, keeping, users
+from remembrandt.cli import teaching, training, painting, keeping, users, serving
 
-__all__ = ["app", "keeping", "main", "painting", "teaching", "training", "users"]
+__all__ = ["app", "keeping", "main", "painting", "serving", "teaching", "training", "users"]
 
 
 def main() -> None:

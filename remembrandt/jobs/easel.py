@@ -138,6 +138,7 @@ class Easel:
     def _begin(self, painting: Painting) -> None:
         painting.lease = self.shelf.lease()
         try:
+            safety.known(painting.request.get("safety"))
             known = work.library(painting.request, self.home, painting.lease.read)
             asked, painting.said = work.asked_of(painting.request, known)
             painting.ticket = self.engine.submit(asked)

@@ -23,7 +23,7 @@ from remembrandt.settings import Wrong
 
 WORDS = ("brc", "krx", "zvl")
 SAMPLERS = ("ddim", "euler-a", "heun")
-QUICK = settings(max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

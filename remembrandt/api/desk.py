@@ -1,0 +1,182 @@
+"""What routes share: the parts of the server, who asks, pictures that were sent, and the same request twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from remembrandt.api.auth import Links
+from remembrandt.api.problems import Problem
+from remembrandt.jobs import arriving, hooks, wishes
+from remembrandt.jobs.entering import Ticket
+from remembrandt.jobs.files import Home
+from remembrandt.jobs.gallery import Entered, Gallery, quota, told
+from remembrandt.service import Service
+from remembrandt.settings import Missing, Wrong
+from remembrandt.store import blobs, remembering
+from remembrandt.store.rows import Job, User
+from remembrandt.store.store import Store, new_id
+
+Document = dict[str, Any]
+DAY = 86400.0
+KEPT = 3600.0  # seconds that a picture lives which was sent within a request
+ENDED = ("succeeded", "failed", "canceled")
+MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The parts of a server. `service` queues what is long; `private` lets webhooks into one's own network."""
+
+    service: Service
+    store: Store
+    home: Home
+    gallery: Gallery
+    links: Links
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and what is theirs."""
+
+    desk: Desk
+    user: User
+    key: str | None = None  # of idempotency
+
+    @property
+    def store(self) -> Store:
+        return self.desk.store.of(self.user.id)
+
+    @property
+    def service(self) -> Service:
+        return self.desk.service.of(self.user.id)
+
+    @property
+    def quota(self) -> int | None:
+        """Bytes of uploads and pictures; the home's own user has the disk."""
+        return quota(self.user, self.desk.service.settings)
+
+    def later(self, key: str, hook: Document | None = None) -> Service:
+        """The use cases whose long ones answer with their job, which will have that id."""
+        return self.service.later(Ticket(0, key, hook))
+
+    def job(self, key: str) -> Document:
+        """The one job object."""
+        return plain(self.service.job(key))
+
+    def row(self, key: str) -> Job:
+        found = self.store.job(key)
+        if found is None:
+            raise Missing(f"there is no job {key!r}")
+        return found
+
+    def keep(self, data: bytes, name: str, media: str, expires: float | None = None) -> str:
+        """The id of an upload made of these bytes."""
+        return blobs.put(
+            self.store, self.desk.home.path, BytesIO(data), name, media, quota=self.quota, expires=expires
+        ).id
+
+    def picture(self, given: str | None, expires: float) -> str | None:
+        """The upload that a picture is: its id, or a data URL that becomes one."""
+        if given is None:
+            return None
+        if given.startswith("data:"):
+            data, media = arriving.data_url(given)
+            return self.keep(data, "picture", media, expires)
+        blobs.get(self.store, self.desk.home.path, given)
+        return given
+
+    def hook(self, url: str | None, events: tuple[str, ...] = ENDED, **more: Any) -> Document | None:
+        """A job's webhook; `Wrong` if nothing may be sent there."""
+        if url is None:
+            return None
+        return {"url": hooks.checked(url, private=self.desk.private), "events": list(events), **more}
+
+    def requests(self, prompts: list[str], model: str, wish: Mapping[str, Any]) -> list[Document]:
+        """What the painter takes."""
+        if not prompts:
+            raise Wrong("give at least one prompt")
+        if len(prompts) * (wish.get("n") or 1) > wishes.PICTURES:
+            raise Wrong(f"one request paints at most {wishes.PICTURES} pictures")
+        return [wishes.picture(self.store, self.desk.service.settings, p, model, wish) for p in prompts]
+
+    def paint(self, requests: list[Document], format: str, webhook: Document | None, key: str | None = None) -> Entered:
+        """Queue a job that paints these."""
+        if format not in MEDIA:
+            raise Wrong(f"there is no format {format!r}: there are {', '.join(MEDIA)}")
+        found = {"requests": requests, "format": format, "model": requests[0]["model"]}
+        return self.desk.gallery.enter(self.user.id, found, key=key, webhook=webhook)
+
+    async def painted(self, entered: Entered, seconds: float | None = None) -> list[Document] | None:
+        """The images of a job, when it is done; None if it is not after so many seconds."""
+        future = asyncio.wrap_future(entered.future)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), seconds)
+        except TimeoutError:
+            return None
+
+    async def once(self, fingerprint: Any, do: Callable[[str], Any], *, status: int = 201) -> Response:
+        """The answer of `do(id)` (a document, or a pair of status and document), once for each Idempotency-Key."""
+        if self.key is None:
+            return _answered(await do(new_id()), status)
+        mark = hashlib.sha256(json.dumps(fingerprint, sort_keys=True, default=str).encode()).hexdigest()
+        kept = await run_in_threadpool(remembering.reserve, self.store, self.key, mark)
+        if kept.answer is not None:
+            return JSONResponse(kept.answer["body"], kept.answer["status"], {"idempotent-replayed": "true"})
+        try:  # the server may have died between the job and its answer: then this is the job
+            made = await run_in_threadpool(self.store.job, kept.id)
+            done = (202, await run_in_threadpool(self.job, kept.id)) if made else await do(kept.id)
+            found = _answered(done, status)
+        except BaseException:
+            await run_in_threadpool(remembering.release, self.store, self.key)
+            raise
+        answer = {"status": found.status_code, "body": json.loads(bytes(found.body) or b"null")}
+        await run_in_threadpool(remembering.remember, self.store, self.key, answer)
+        return found
+
+
+def caller(request: Request) -> Caller:
+    """Who asks; the middleware has let nobody else through."""
+    user = getattr(request.state, "user", None)
+    if user is None:
+        raise Problem(401, "unauthorized", "send `Authorization: Bearer TOKEN`")
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 255:
+        raise Wrong("an Idempotency-Key has 1 to 255 characters")
+    return Caller(request.app.state.desk, user, key)
+
+
+Me = Annotated[Caller, Depends(caller)]
+
+
+def _answered(found: Any, status: int) -> JSONResponse:
+    if isinstance(found, JSONResponse):
+        return found
+    status, body = found if isinstance(found, tuple) else (status, found)
+    return JSONResponse(json.loads(json.dumps(body, default=str)), status)
+
+
+def plain(job: Document) -> Document:
+    """A job without what only this machine can use: its paths, and its request with them."""
+    previews = [f"/jobs/{job['id']}/preview"] if job.get("previews") else []
+    kept = {k: v for k, v in job.items() if k not in ("request", "previews")}
+    if isinstance(kept.get("result"), dict):
+        kept["result"] = {k: v for k, v in kept["result"].items() if k not in ("path", "report", "sheet", "plot")}
+        if isinstance(ladder := kept["result"].get("ladder"), dict):
+            kept["result"]["ladder"] = {k: v for k, v in ladder.items() if k != "picture"}
+    return {**kept, "previews": previews}
+
+
+def image(row) -> Document:
+    """A kept picture as the API tells it."""
+    return told(row.id, row.recipe, "png") | {"job": row.job, "created": row.created, "bytes": row.size}

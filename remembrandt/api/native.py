@@ -1,0 +1,289 @@
+"""BIG's three endpoints, and jobs: what runs, what happened, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Header, Query, Response, UploadFile
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from remembrandt.api.desk import DAY, ENDED, Caller, Me, plain
+from remembrandt.api.problems import Problem
+from remembrandt.jobs import arriving, telling, wishes
+from remembrandt.jobs.gallery import Entered, Failed
+from remembrandt.jobs.painting import Stopped
+from remembrandt.settings import Missing, Wrong, nearest
+from remembrandt.store import outbox, queue, users
+
+router = APIRouter(tags=["main"])
+POLL, CALM = 0.25, 15.0  # seconds between looks for events, and between signs of life to who waits for them
+Document = dict[str, Any]
+Scope = Literal["private", "private_meta", "meta"]
+
+
+class Generate(BaseModel):
+    """What to paint. Pictures are ids of uploads or data URLs; what is not said comes from the model's record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str | list[str]
+    task: str | None = None
+    target_model: str | None = Field(None, description="private, private_meta, meta or pretrained")
+    model: str | None = Field(None, description="a model by name; mine")
+    identifier: str | None = Field(None, description="which private model is meant")
+    num_images: int = Field(1, ge=1, le=wishes.PICTURES, description="of each prompt")
+    negative: str = ""
+    sampler: str | None = None
+    steps: int | None = Field(None, ge=1, le=1000)
+    guidance: float | None = Field(None, ge=0, le=1000)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    size: str | None = Field(None, pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$", description="WIDTHxHEIGHT")
+    strength_of: dict[str, float] = {}
+    image: str | None = None
+    mask: str | None = None
+    expand: tuple[int, int, int, int] | None = None
+    strength: float | None = Field(None, ge=0, le=1)
+    safety: Literal["blur", "withhold", "report", "off"] | None = None
+    format: Literal["png", "jpg", "webp"] = "png"
+    webhook: str | None = None
+
+
+@router.post("/generate", responses={202: {"description": "A job, with `Prefer: respond-async`"}})
+async def generate(me: Me, asked: Generate, prefer: Annotated[str | None, Header()] = None) -> Response:
+    """Paint, and answer with the images; with `Prefer: respond-async` at once with the job."""
+    later = "respond-async" in (prefer or "")
+
+    async def do(key: str) -> Any:
+        entered = await run_in_threadpool(queued, me, asked, key)
+        if later:
+            return 202, await run_in_threadpool(me.job, entered.job.id)
+        return 200, {"images": await pictures(me, entered), "job": entered.job.id}
+
+    return await me.once(["generate", asked.model_dump(), later], do)
+
+
+def queued(me: Caller, asked: Generate, key: str) -> Entered:
+    """The job of a wish."""
+    prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
+    model = wishes.model(me.store, asked.model, asked.target_model, asked.identifier)
+    wish: Document = asked.model_dump(exclude={"prompt", "model"}) | {"n": asked.num_images}
+    wish["size"] = asked.size and [int(side) for side in asked.size.split("x")]
+    for name in ("image", "mask"):
+        wish[name] = me.picture(wish[name], time.time() + DAY)
+    if asked.task is not None:
+        fits(asked)
+    return me.paint(me.requests(prompts, model, wish), asked.format, me.hook(asked.webhook), key)
+
+
+def fits(asked: Generate) -> None:
+    """`Wrong` if the task does not take what was sent; which task it is, the engine tells by that."""
+    from remembrandt.tasks import TASKS
+
+    row = TASKS.get(str(asked.task))
+    if row is None:
+        raise Wrong(f"there is no task {asked.task!r}.{nearest(str(asked.task), TASKS)} Tasks: {', '.join(TASKS)}")
+    given = tuple(name for name in ("image", "mask", "expand") if getattr(asked, name) is not None)
+    if given != row.needs:
+        raise Wrong(f"{asked.task} takes {' and '.join(row.needs) or 'no picture'}")
+
+
+async def pictures(me: Caller, entered: Entered) -> list[Document]:
+    """The images of a job, when they are there."""
+    try:
+        return await me.painted(entered) or []
+    except Stopped as fault:
+        raise Problem(503, "stopping", str(fault), headers={"retry-after": "10"}, job=entered.job.id) from None
+    except Failed as fault:
+        raise Problem(409 if "canceled" in str(fault) else 500, "not_painted", str(fault), job=entered.job.id) from None
+
+
+@router.post("/finetune", status_code=202)
+async def finetune(
+    me: Me,
+    images: Annotated[list[UploadFile], File(description="Photos of one thing, or one zip of them.")],
+    category: Annotated[str, Form(description="What it is: dog, bottle, painting.", max_length=100)],
+    target_model: Annotated[Scope, Form()] = "private",
+    name: Annotated[str | None, Form(max_length=64)] = None,
+    identifier: Annotated[str | None, Form(max_length=64)] = None,
+    method: Annotated[str | None, Form()] = None,
+    memory: Annotated[str | None, Form()] = None,
+    policy: Annotated[str | None, Form()] = None,
+    model: Annotated[str | None, Form(max_length=64)] = None,
+    base: Annotated[str | None, Form(max_length=64)] = None,
+    max_train_steps: Annotated[str | None, Form(description="A number, or auto.")] = None,
+    learning_rate: Annotated[str | None, Form(description="A number, or auto.")] = None,
+    class_images: Annotated[list[UploadFile] | None, File()] = None,
+    seed: Annotated[int, Form(ge=0, lt=2**63)] = 0,
+    consent: Annotated[bool, Form(description="You have the right to the photos, and the people's consent.")] = False,
+    webhook: Annotated[str | None, Form()] = None,
+) -> Response:
+    """One lesson: the job. What is wrong with the upload is told before there is one, all of it at once."""
+    hook = me.hook(webhook)
+    wish = {
+        "scope": target_model, "name": name, "identifier": identifier, "method": method, "memory": memory,
+        "policy": policy, "model": model, "base": base, "steps": number(max_train_steps, int, "max_train_steps"),
+        "learning_rate": number(learning_rate, float, "learning_rate"), "seed": seed,
+    }  # fmt: skip
+    if target_model == "meta" and model is None:
+        wish["model"] = wishes.META
+    marks = [await run_in_threadpool(digest, f) for f in (*images, *(class_images or []))]
+    if consent:
+        await run_in_threadpool(users.consent, me.desk.store, me.user.id, "POST /finetune")
+
+    async def do(key: str) -> Document:
+        return await run_in_threadpool(taught, me, images, class_images or [], category, wish, key, hook)
+
+    return await me.once(["finetune", category, wish, hook, marks], do, status=202)
+
+
+def taught(me: Caller, images, beside, category: str, wish: Document, key: str, hook: Document | None) -> Document:
+    """Unpack, look at everything, queue."""
+    lessons(me, wish)
+    folder = Path(tempfile.mkdtemp(prefix="remembrandt-"))
+    try:
+        given = {}
+        for place, files in (("photos", images), ("class", beside)):
+            if files:
+                arriving.unpack([(f.filename or "file", f.file) for f in files], folder / place)
+                arriving.photos(folder / place, 128)
+                given[place] = folder / place
+        return plain(me.later(key, hook).finetune(given["photos"], category, class_images=given.get("class"), **wish))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def lessons(me: Caller, wish: Document) -> None:
+    """`Wrong` if what a lesson stands on is not one of this server's: a client names no paths and no hub ids."""
+    known = [row["name"] for row in me.service.families()]
+    if wish["base"] is not None and wish["base"] not in known:
+        raise Wrong(f"there is no base {wish['base']!r}: there are {', '.join(known)}")
+
+
+def number(text: str | None, kind: type, what: str) -> Any:
+    if text in (None, "", "auto"):
+        return text or None
+    try:
+        return kind(text)
+    except ValueError:
+        raise Wrong(f"{what} must be a number or auto, not {text!r}") from None
+
+
+def digest(file: UploadFile) -> str:
+    """Of an upload's content: boundaries of multipart differ from call to call."""
+    file.file.seek(0)
+    found = hashlib.file_digest(file.file, "sha256").hexdigest()  # type: ignore[arg-type]
+    file.file.seek(0)
+    return found
+
+
+@router.get("/list_identifiers_n_categories")
+def identifiers(me: Me) -> dict[str, dict[str, str]]:
+    """What this caller may call up, by scope."""
+    found: dict[str, dict[str, str]] = {"private": {}, "private_meta": {}, "meta": {}}
+    for model in me.store.models():
+        for concept in me.store.concepts(model):
+            found.setdefault(model.scope, {})[concept.identifier] = concept.category
+    return found
+
+
+@router.delete("/me")
+def leave(
+    me: Me, name: Annotated[str, Query(description="the caller's own, so that nobody leaves by mistake")]
+) -> Document:
+    """The caller goes, with photos, adapters, pictures and uploads: the receipt. Shared weights are rebuilt by jobs."""
+    if name != me.user.name:
+        raise Wrong("to leave, say your own name")
+    if not me.user.id:
+        raise Wrong("the home is yours: delete what is in it, or the home")
+    return me.desk.service.leave(me.user.name)
+
+
+@router.get("/jobs")
+def jobs(
+    me: Me,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(description="the id of the last job of the page before")] = None,
+) -> Document:
+    """The newest jobs; `next` is the `before` of the next page."""
+    found = page([{"id": row.id, "row": row} for row in me.store.jobs()[::-1]], before, limit, "jobs")
+    places = queue.places(me.store)
+    return {**found, "jobs": [plain(telling.job(one["row"], me.store, places)) for one in found["jobs"]]}
+
+
+def page(rows: list[Document], before: str | None, limit: int, name: str) -> Document:
+    ids = [row["id"] for row in rows]
+    if before is not None and before not in ids:
+        raise Wrong(f"`before` is the id of one of your {name}")
+    rest = rows[ids.index(before) + 1 :] if before is not None else rows
+    more = len(rest) > limit
+    return {name: rest[:limit], "next": rest[limit - 1]["id"] if more else None}
+
+
+@router.get("/jobs/{id}")
+def job(me: Me, id: str) -> Document:
+    """One job."""
+    return me.job(id)
+
+
+@router.post("/jobs/{id}/cancel")
+def cancel(me: Me, id: str) -> Document:
+    """Stop it; what it made so far goes."""
+    me.row(id)
+    found = me.service.cancel(id)
+    me.desk.gallery.cancel(id)
+    return plain(found)
+
+
+@router.get("/jobs/{id}/events", responses={200: {"content": {"text/event-stream": {}}}})
+async def events(
+    me: Me, id: str, last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None
+) -> StreamingResponse:
+    """Server-sent events: all that happened, then what happens, until the job ends; resumed after `Last-Event-ID`."""
+    await run_in_threadpool(me.row, id)
+
+    async def stream():
+        after, quiet = int(last_event_id or 0), 0.0
+        while True:
+            ended = (await run_in_threadpool(me.row, id)).state in ENDED  # before the events: none is missed
+            for event in await run_in_threadpool(me.store.events, id, after):
+                after, quiet = event.seq, 0.0
+                told = {"seq": event.seq, "kind": event.kind, "time": event.time, **event.data}
+                yield f"id: {event.seq}\nevent: {event.kind}\ndata: {json.dumps(told, default=str)}\n\n"
+            if ended:
+                last = json.dumps(await run_in_threadpool(me.job, id), default=str)
+                yield f"event: job\ndata: {last}\n\n"
+                return
+            await asyncio.sleep(POLL)
+            quiet += POLL
+            if quiet >= CALM:
+                quiet = 0.0
+                yield ": still here\n\n"
+
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+
+
+@router.post("/jobs/{id}/deliveries/{delivery}/replay")
+def replay(me: Me, id: str, delivery: str) -> Document:
+    """Send a webhook's message once more."""
+    me.row(id)
+    if delivery not in [d.id for d in outbox.deliveries(me.store, id)]:
+        raise Missing(f"there is no delivery {delivery!r}")
+    return asdict(outbox.replay(me.store, delivery))
+
+
+@router.get("/jobs/{id}/deliveries")
+def deliveries(me: Me, id: str) -> Document:
+    """The log of a job's webhooks."""
+    me.row(id)
+    return {"deliveries": [asdict(d) for d in outbox.deliveries(me.store, id)]}

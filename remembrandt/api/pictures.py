@@ -1,0 +1,150 @@
+"""Pictures and uploads: what was painted, what was sent, and what jobs made."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Query, Response, UploadFile
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from remembrandt.api import desk
+from remembrandt.api.desk import Me
+from remembrandt.api.native import digest
+from remembrandt.jobs import arriving
+from remembrandt.settings import Missing, Wrong
+from remembrandt.store import blobs
+
+router = APIRouter(tags=["pictures"])
+SAFE = {"x-content-type-options": "nosniff"}
+Document = dict[str, Any]
+
+
+@router.get("/images")
+def images(me: Me, limit: Annotated[int, Query(ge=1, le=200)] = 50, before: str | None = None) -> Document:
+    """The caller's pictures, newest first; `next` is the `before` of the next page."""
+    if before is not None:
+        blobs.image(me.store, me.desk.home.path, before)
+    rows = blobs.images(me.store, before, limit + 1)
+    return {"images": [desk.image(r) for r in rows[:limit]], "next": rows[limit - 1].id if len(rows) > limit else None}
+
+
+@router.get("/images/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}, "image/webp": {}}}})
+def image(me: Me, id: str) -> FileResponse:
+    """A picture, as its file is, with its recipe inside."""
+    return file(blobs.image(me.store, me.desk.home.path, id)[1])
+
+
+@router.get("/images/{id}/recipe")
+def recipe(me: Me, id: str) -> Document:
+    """What paints it again."""
+    return desk.image(blobs.image(me.store, me.desk.home.path, id)[0])
+
+
+@router.delete("/images/{id}", status_code=204)
+def delete_image(me: Me, id: str) -> None:
+    """A picture, for good."""
+    blobs.drop_image(me.store, id)
+
+
+@router.post("/uploads", status_code=201)
+async def upload(me: Me, file: Annotated[UploadFile, File()]) -> Response:
+    """Keep a file, to be named by its id."""
+
+    def do(key: str) -> Document:
+        name, media = file.filename or "file", file.content_type or "application/octet-stream"
+        return uploaded(blobs.put(me.store, me.desk.home.path, file.file, name[:200], media[:100], me.quota))
+
+    mark = await run_in_threadpool(digest, file)
+    return await me.once(["upload", file.filename, mark], lambda key: run_in_threadpool(do, key))
+
+
+@router.get("/uploads")
+def uploads(me: Me) -> Document:
+    """The caller's files, newest first."""
+    return {"uploads": [uploaded(row) for row in blobs.uploads(me.store)]}
+
+
+@router.get("/uploads/{id}", responses={200: {"content": {"application/octet-stream": {}}}})
+def uploaded_file(me: Me, id: str) -> FileResponse:
+    """The file."""
+    row, path = blobs.get(me.store, me.desk.home.path, id)
+    return sent(path, row.name)
+
+
+@router.delete("/uploads/{id}", status_code=204)
+def delete_upload(me: Me, id: str) -> None:
+    """A file, for good."""
+    blobs.drop(me.store, id)
+
+
+@router.post("/prepare")
+async def prepare(me: Me, images: Annotated[list[UploadFile], File()], size: Annotated[int, Query(ge=64)] = 128):
+    """The crops that would be trained on, all faults and hints: nothing is kept."""
+    return await run_in_threadpool(looked, images, size)
+
+
+def looked(images: list[UploadFile], size: int) -> Document:
+    from remembrandt.training import photos
+
+    folder = Path(tempfile.mkdtemp(prefix="remembrandt-"))
+    try:
+        arriving.unpack([(f.filename or "file", f.file) for f in images], folder)
+        found = photos.inspect(folder, size)
+        rows = zip(found.photos, found.names, found.boxes, strict=True)
+        crops = [{"photo": name, "size": list(p.size), "crop": list(box)} for p, name, box in rows]
+        return {"size": size, "images": crops, "faults": found.faults, "hints": found.hints}
+    except arriving.Faulty as fault:
+        return {"size": size, "images": [], "faults": fault.faults, "hints": []}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@router.get("/jobs/{id}/files", responses={200: {"content": {"application/zip": {}}}})
+def files(me: Me, id: str) -> FileResponse:
+    """What an export or an evaluation made, as one zip."""
+    me.row(id)
+    folder = me.desk.home.job(id)
+    found = next((folder / name for name in ("export", "report") if (folder / name).is_dir()), None)
+    if found is None:
+        raise Missing(f"job {id} made no files")
+    made = tempfile.mkdtemp(prefix="remembrandt-")
+    path = shutil.make_archive(f"{made}/{id}", "zip", found)
+    gone = BackgroundTask(shutil.rmtree, made, ignore_errors=True)
+    return FileResponse(path, media_type="application/zip", filename=f"{id}.zip", background=gone)
+
+
+@router.get("/jobs/{id}/preview", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}})
+def preview(me: Me, id: str) -> FileResponse:
+    """The newest picture on the way."""
+    me.row(id)
+    found = sorted((me.desk.home.job(id) / "previews").glob("*"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise Missing(f"job {id} has no preview yet")
+    return file(found[-1])
+
+
+def uploaded(row) -> Document:
+    return {"id": row.id, "name": row.name, "media": row.media, "bytes": row.size, "sha256": row.sha} | {
+        "url": f"/uploads/{row.id}", "created": row.created, "expires": row.expires,
+    }  # fmt: skip
+
+
+def file(path: Path) -> FileResponse:
+    """A picture, by what it is and not by what it is called."""
+    with path.open("rb") as opened:
+        head = opened.read(12)
+    kinds = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+    media = next((kind for start, kind in kinds.items() if head.startswith(start)), None)
+    if media is None:
+        raise Wrong("that is no picture")
+    return FileResponse(path, media_type=media, headers={"cache-control": "private, max-age=86400", **SAFE})
+
+
+def sent(path: Path, name: str) -> FileResponse:
+    """A file that was uploaded: saved, never shown, whatever it says it is."""
+    return FileResponse(path, media_type="application/octet-stream", filename=name, headers=SAFE)

@@ -1,0 +1,73 @@
+"""A real server on a tiny family in a home of its own, with two users; lessons run when a test runs them."""
+
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from remembrandt.app import build
+from remembrandt.service import Service
+from remembrandt.settings import Settings
+from remembrandt.store import users
+from remembrandt.store.rows import User
+from remembrandt.store.store import Store
+from tests.homes import SHORT, photos
+
+LESSON = {"steps": 2, "options": SHORT}
+
+
+@dataclass
+class Server:
+    url: str
+    home: Path
+    app: object
+    alice: User
+    bob: User
+    tokens: dict[str, str]
+    lesson: dict
+    shots: Path
+
+    @property
+    def service(self) -> Service:
+        return Service(Settings(self.home, "cpu", "fp32"))
+
+    def http(self, who: str | None = "alice", token: str = "") -> httpx.Client:
+        token = token or (self.tokens[who] if who else "")
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
+
+    def work(self, job: str, who: str = "alice") -> dict:
+        """What a worker would do with a queued lesson, here and now."""
+        owner = getattr(self, who)
+        return self.service.of(owner.id).resume(job)
+
+
+@pytest.fixture(scope="session")
+def server(tiny_folder, tmp_path_factory):
+    home = tmp_path_factory.mktemp("served") / "home"
+    service = Service(Settings(home, "cpu", "fp32"))
+    service.add_family("small", str(tiny_folder))
+    store, tokens, people = Store(home, create=True), {}, {}
+    for name in ("alice", "bob"):
+        people[name], tokens[name] = users.add(store, name)
+    shots = photos(tmp_path_factory.mktemp("shots") / "dog")
+    lesson = service.of(people["alice"].id).finetune(shots, "dog", name="Briscoe", base="small", **LESSON)
+    app = build(service.settings, private_webhooks=True, worker=False, rate=1e6)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    yield Server(f"http://127.0.0.1:{port}", home, app, people["alice"], people["bob"], tokens, lesson, shots)
+    running.should_exit = True
+    thread.join(30)
+    assert not thread.is_alive()

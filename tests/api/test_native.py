@@ -1,0 +1,193 @@
+"""BIG's endpoints, jobs and their events, pictures, what is kept; errors and idempotency."""
+
+import base64
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ASKED = {"steps": 2, "seed": 5, "size": "64x64"}
+
+
+def png(size=(64, 64), mode="RGB") -> bytes:
+    data = io.BytesIO()
+    grain = np.random.default_rng(0).integers(0, 255, (*size[::-1], len(mode))).astype(np.uint8)
+    Image.fromarray(grain).save(data, "PNG")
+    return data.getvalue()
+
+
+def zipped(folder) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"inside/{path.name}")
+        archive.writestr("__MACOSX/._1.png", b"litter")
+    return data.getvalue()
+
+
+def test_generate_answers_with_images(server):
+    word = server.lesson["identifier"]
+    with server.http() as http:
+        found = http.post("/generate", json={"prompt": [f"{word} dog", "briscoe"], "num_images": 2, **ASKED})
+        assert found.status_code == 200, found.text
+        images = found.json()["images"]
+        assert [i["seed"] for i in images] == [5, 6, 5, 6] and images[0]["model"] == "mine"
+        assert images[0]["concepts"] == [word]
+        first, third = (http.get(images[k]["url"]) for k in (0, 2))
+        assert first.headers["content-type"] == "image/png" and first.content == http.get(images[0]["url"]).content
+        pixels = [np.asarray(Image.open(io.BytesIO(r.content))) for r in (first, third)]
+        assert pixels[0].shape == (64, 64, 3) and np.abs(pixels[0].astype(int) - pixels[1]).max() <= 4  # one dog
+        here = server.service.of(server.alice.id).paint(f"{word} dog", seed=5, steps=2, size=(64, 64))[0].pixels
+        assert np.abs(here.astype(int) - pixels[0]).max() <= 4  # Studio paints the same
+        told = json.loads(Image.open(io.BytesIO(first.content)).text["remembrandt"])
+        assert told["prompt"] == f"{word} dog" and told["seed"] == 5
+        assert http.get(f"{images[0]['url']}/recipe").json()["sampler"] == told["sampler"]
+        page = http.get("/images", params={"limit": 3}).json()
+        more = http.get("/images", params={"limit": 3, "before": page["next"]}).json()
+        assert len(page["images"]) == 3 and images[0]["id"] in {i["id"] for i in page["images"] + more["images"]}
+        assert http.delete(images[3]["url"]).status_code == 204
+        assert http.get(images[3]["url"]).status_code == 404
+
+
+def test_generate_as_a_job_whose_events_resume(server):
+    with server.http() as http:
+        found = http.post("/generate", json={"prompt": "a dog", **ASKED}, headers={"prefer": "respond-async"})
+        assert found.status_code == 202
+        job = found.json()
+        assert {
+            "id",
+            "kind",
+            "state",
+            "position",
+            "step",
+            "total",
+            "eta",
+            "loss",
+            "previews",
+            "error",
+            "seq",
+        } <= job.keys()
+        events = read(http.get(f"/jobs/{job['id']}/events").text)
+        assert [e["event"] for e in events][-2:] == ["succeeded", "job"] and events[0]["event"] == "running"
+        assert [int(e["id"]) for e in events[:-1]] == list(range(1, len(events)))
+        again = read(http.get(f"/jobs/{job['id']}/events", headers={"last-event-id": events[0]["id"]}).text)
+        assert again == events[1:]
+        done = http.get(f"/jobs/{job['id']}").json()
+        assert done["state"] == "succeeded" and done["result"]["images"][0]["url"].startswith("/images/")
+        assert str(server.home) not in json.dumps(done)
+        assert http.get("/jobs", params={"limit": 1}).json()["jobs"][0]["id"] == job["id"]
+
+
+def read(stream: str) -> list[dict]:
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in stream.strip().split("\n\n")]
+
+
+def test_pictures_are_painted_over(server):
+    with server.http() as http:
+        picture = png()
+        key = http.post("/uploads", files={"file": ("a.png", picture, "image/png")}).json()["id"]
+        url = "data:image/png;base64," + base64.b64encode(picture).decode()
+        seen = []
+        for given in (key, url):
+            body = {"prompt": "a dog", "image": given, "strength": 0.5, "steps": 4, "seed": 1, "task": "image-to-image"}
+            found = http.post("/generate", json=body)
+            assert found.status_code == 200, found.text
+            seen.append(http.get(found.json()["images"][0]["url"]).content)
+        assert np.array_equal(*(np.asarray(Image.open(io.BytesIO(data))) for data in seen))
+        for body in (
+            {"image": "0123456789ab"},
+            {"image": url, "task": "inpaint"},
+            {"image": "data:,x"},
+            {"strength": 0.5},
+        ):
+            assert http.post("/generate", json={"prompt": "a", **body, **ASKED}).status_code in (404, 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "a", "sampler": "none"}, {"prompt": "a", "size": "65x64"}, {"prompt": "a", "model": "../home"},
+        {"prompt": "a", "model": "/etc"}, {"prompt": []}, {"prompt": "a", "num_images": 65}, {"prompt": "a", "webhook": "ftp://x"},
+        {"prompt": "a", "target_model": "private", "identifier": "zzz"}, {"prompt": "a", "unknown": 1}, {},
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_a_problem(server, body):
+    with server.http() as http:
+        found = http.post("/generate", json=body)
+        assert found.status_code in (404, 422) and found.headers["content-type"] == "application/problem+json"
+        told = found.json()
+        assert {"type", "title", "status", "detail", "code"} <= told.keys() and told["status"] == found.status_code
+
+
+def test_finetune_then_generate_by_scope(server):
+    with server.http() as http:
+        asked = {"category": "cat", "target_model": "private", "max_train_steps": "2", "base": "small"}
+        files = {"images": ("photos.zip", zipped(server.shots), "application/zip")}
+        found = http.post("/finetune", data=asked, files=files, headers={"idempotency-key": "one"})
+        assert found.status_code == 202, found.text
+        job = found.json()
+        again = http.post("/finetune", data=asked, files=files, headers={"idempotency-key": "one"})
+        assert again.json() == job and again.headers["idempotent-replayed"] == "true"
+        other = http.post(
+            "/finetune", data=asked | {"category": "dog"}, files=files, headers={"idempotency-key": "one"}
+        )
+        assert other.status_code == 422 and other.json()["code"] == "idempotency_key_reused"
+        lesson = server.work(job["id"])
+        known = http.get("/list_identifiers_n_categories").json()
+        assert known["private"] == {lesson["identifier"]: "cat"}
+        assert known["private_meta"][server.lesson["identifier"]] == "dog" and known["meta"] == {}
+        body = {
+            "prompt": f"a {lesson['identifier']} cat",
+            "target_model": "private",
+            "identifier": lesson["identifier"],
+        }
+        images = http.post("/generate", json={**body, **ASKED}).json()["images"]
+        assert images[0]["model"] == lesson["model"]
+        done = http.get(f"/jobs/{job['id']}").json()
+        assert done["state"] == "succeeded" and str(server.home) not in json.dumps(done)
+        assert http.get(f"/models/{lesson['model']}/retention").json()["version"] == 1
+        assert http.get("/models/mine/plan", params={"new": "dog", "images": 20}).json()["total"] == 20
+        assert [c["id"] for c in http.get("/concepts", params={"model": "mine"}).json()["concepts"]]
+        assert http.post("/models/mine/forget", json={"concept": "nobody"}).status_code == 404
+        assert http.delete(f"/models/{lesson['model']}").status_code == 200
+        assert http.get(f"/models/{lesson['model']}").status_code == 404
+
+
+def test_faults_of_an_upload_are_told_at_once_and_leave_nothing(server):
+    with server.http() as http:
+        before = len(http.get("/jobs").json()["jobs"])
+        files = [("images", (f"{k}.png", b"no picture", "image/png")) for k in range(3)]
+        files.append(("images", ("good.png", (server.shots / "0.png").read_bytes(), "image/png")))
+        found = http.post("/finetune", data={"category": "dog", "base": "small"}, files=files)
+        assert found.status_code == 422 and found.json()["code"] == "invalid_files"
+        assert len(found.json()["faults"]) == 3 and found.json()["crops"][0]["photo"] == "good.png"
+        told = http.post("/prepare", files=files).json()
+        assert len(told["faults"]) == 3 and len(told["images"]) == 1
+        assert len(http.get("/jobs").json()["jobs"]) == before
+
+
+def test_cancel_ends_a_painting(server):
+    with server.http() as http:
+        body = {"prompt": "a dog", "steps": 1000, "size": "64x64"}
+        job = http.post("/generate", json=body, headers={"prefer": "respond-async"}).json()["id"]
+        assert http.post(f"/jobs/{job}/cancel").status_code == 200
+        events = read(http.get(f"/jobs/{job}/events").text)
+        assert events[-2]["event"] == "canceled" and http.get(f"/jobs/{job}").json()["state"] == "canceled"
+        assert http.post(f"/jobs/{job}/cancel").status_code == 422
+
+
+def test_health_and_metrics_need_no_token_and_the_page_a_link(server):
+    with server.http(None) as http:
+        assert http.get("/healthz").json() == {"status": "ok"} and http.get("/readyz").status_code == 200
+        text = http.get("/metrics").text
+        assert "remembrandt_painter_steps_total" in text and "remembrandt_answers_total" in text
+        assert "alice" not in text and server.lesson["identifier"] not in text
+        server.app.state.links.sign_in = "once"
+        assert http.get("/sign-in", params={"code": "twice"}).status_code == 401
+        assert http.get("/sign-in", params={"code": "once"}).status_code == 303
+        assert http.get("/sign-in", params={"code": "once"}).status_code == 401
+        assert http.get("/models").status_code == 200  # by the cookie, as the home's own user
+        assert "concepts" in http.get("/models").json()["models"][0]

@@ -1,0 +1,49 @@
+"""The server as a process: its sign-in link, and that Ctrl-C ends it."""
+
+import json
+import re
+import signal
+import subprocess
+
+import httpx
+import pytest
+
+from remembrandt import serving
+from remembrandt.cli.serving import loopback
+from remembrandt.settings import Settings, Wrong
+from tests.homes import REMEMBRANDT, environment
+
+
+def test_serve_until_it_is_interrupted(tmp_path):
+    words = [*REMEMBRANDT, "serve", "--port", "0", "--home", str(tmp_path / "home"), "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=environment(), **pipes) as running:
+        try:
+            link = re.search(r"http://\S+", running.stderr.readline())[0]
+            url = link.split("/sign-in")[0]
+            assert url in running.stderr.readline()
+            with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+                for _ in range(100):
+                    try:
+                        assert http.get("/healthz").status_code == 200
+                        break
+                    except httpx.ConnectError:
+                        pass
+                assert http.get("/models").status_code == 401
+                assert http.get(link).status_code == 303 and http.get("/models").status_code == 200
+                assert httpx.get(link, timeout=60, trust_env=False).status_code == 401
+        finally:
+            running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 0 and json.loads(said)["url"] == url
+
+
+def test_others_are_let_in_only_where_there_are_users(tmp_path):
+    assert loopback("127.0.0.1") and loopback("::1") and loopback("localhost") and not loopback("0.0.0.0")
+    say = pytest.fail
+    with pytest.raises(Wrong, match="users add"):
+        serving.serve(Settings(tmp_path), "0.0.0.0", 0, private_webhooks=False, loopback=False, say=say)
+    with serving.listening("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+        with pytest.raises(Wrong, match="cannot listen"):
+            serving.listening("127.0.0.1", port)

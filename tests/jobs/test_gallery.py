@@ -1,0 +1,79 @@
+"""Painting jobs between queue and painter: nobody is kept out, nothing is lost or done twice when the server stops."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from remembrandt.jobs import gallery as galleries
+from remembrandt.jobs.files import Home
+from remembrandt.jobs.gallery import Failed, Gallery
+from remembrandt.jobs.painting import Painter, Stopped
+from remembrandt.settings import Wrong
+from remembrandt.store import blobs, users
+from remembrandt.store.store import Store
+from tests.jobs.test_painting import asked
+
+
+def opened(tiny, home) -> Gallery:
+    store = Store(home, create=True)
+    return Gallery(store, Home(home), Painter(lambda *where, own: replace(tiny), Home(home)))
+
+
+def plain(tiny, **more):
+    return {"requests": [{**asked(tiny, **more), "older": []}], "format": "png", "model": "mine"}
+
+
+def test_jobs_outlive_a_server_and_a_newcomer_is_let_in(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(galleries, "CLAIMED", 4)
+    store = Store(tmp_path, create=True)
+    a, b = (users.add(store, name)[0].id for name in "ab")
+    first = opened(tiny, tmp_path)
+    many = [first.enter(a, plain(tiny, seed=k, steps=25)) for k in range(7)]
+    while len(first._held) < 4:
+        time.sleep(0.01)
+    other = first.enter(b, plain(tiny, steps=1))
+    assert other.future.result(60)[0]["seed"] == 0  # though four of a's were in hand
+    assert len(first._held) <= 5 and not all(m.future.done() for m in many)
+    first.close()
+    left = [m for m in many if not isinstance(done(m), list)]
+    assert left and all(isinstance(done(m), Stopped | type(None)) for m in left)
+    second = opened(tiny, tmp_path)
+    jobs = store.of(a).jobs()
+    for _ in range(600):
+        jobs = store.of(a).jobs()
+        if all(j.state == "succeeded" for j in jobs):
+            break
+        time.sleep(0.1)
+    second.close()
+    assert [j.state for j in jobs] == ["succeeded"] * 7
+    rows = blobs.images(store.of(a), limit=50)
+    assert sorted(r.job for r in rows) == sorted(m.job.id for m in many)  # each once
+    assert {r.job for r in blobs.images(store.of(b))} == {other.job.id}
+
+
+def done(entered):
+    if not entered.future.done():
+        return None
+    return entered.future.exception() or entered.future.result()
+
+
+def test_what_fails_says_why_and_what_is_canceled_ends(tiny, tmp_path):
+    place = opened(tiny, tmp_path)
+    try:
+        wrong = place.enter("", plain(tiny, sampler="none"))
+        with pytest.raises(Wrong, match="sampler"):
+            wrong.future.result(60)
+        job = place.store.job(wrong.job.id)
+        assert job.state == "failed" and "sampler" in job.error
+        gone = place.enter("", plain(tiny, steps=1000))
+        while not place._held:
+            time.sleep(0.01)
+        place.store.cancel(gone.job.id, lambda worker: True)
+        began = time.monotonic()
+        with pytest.raises(Failed, match="canceled"):
+            gone.future.result(60)
+        assert time.monotonic() - began < 10 and place.store.job(gone.job.id).state == "canceled"
+        assert place.painter.shelf.held() == 0 and not blobs.images(place.store)
+    finally:
+        place.close()
