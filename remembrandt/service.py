@@ -11,17 +11,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt import report
-from remembrandt.jobs import keeping, painters, telling, wishes
+from remembrandt.jobs import keeping, painters, telling, varying, wishes
 from remembrandt.jobs.entering import Ticket
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths, pictures
-from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
+from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED, VARIATIONS
 from remembrandt.jobs.process import alive
 from remembrandt.jobs.runner import Runner
 from remembrandt.report import Progress, silent, write_atomic
@@ -204,20 +204,27 @@ class Service:
         self, prompt: str, *, out: str | Path | None = None, format: str = "png", **asked
     ) -> Document:
         """Paint and save: `{images: [{path, seed, model, version, prompt, ...}]}`, and the `sheet` of a grid."""
+        return self._saved(lambda: self.paint(prompt, **asked), out, format, asked.get("grid"), prompt)
+
+    def variations(self, images, *, out: str | Path | None = None, format: str = "png", **asked) -> Document:
+        """Vary pictures and save: as `generate`."""
+        return self._saved(lambda: self.vary(images, **asked), out, format, asked.get("grid"), asked.get("prompt", ""))
+
+    def _saved(self, paint: Callable[[], list[Painted]], out, format: str, grid, title: str) -> Document:
         if format not in FORMATS:
             hint = nearest(format, FORMATS)
             raise Wrong(f"there is no format {format!r}.{hint} Formats: {', '.join(FORMATS)}")
         place = Path(out).expanduser().absolute() if out else self._home.pictures
         _writable(place)
-        painted = self.paint(prompt, **asked)
+        painted = paint()
         from remembrandt.jobs import work
 
         images = [work.keep(p, place, format) for p in painted]
         kept = [image["path"] for image in images if image["path"]]
-        if not asked.get("grid") or not kept:
+        if not grid or not kept:
             return {"images": images}
         mark = Path(kept[0]).stem.rsplit("-", 1)[1]
-        drawn = report.grid(asked["grid"], [p.pixels for p in painted], prompt)
+        drawn = report.grid(grid, [p.pixels for p in painted], title)
         drawn.save(place / f"grid-{mark}.png")
         return {"images": images, "sheet": str(place / f"grid-{mark}.png")}
 
@@ -240,6 +247,7 @@ class Service:
         strength: float | None = None,
         grid: Mapping[str, Sequence[Any]] | None = None,
         safety: str | None = None,
+        sees: Sequence[Document] = (),
         progress: Progress = silent,
     ) -> list[Painted]:
         """`n` pictures with their recipes; without a seed, from one that is drawn and told.
@@ -249,7 +257,10 @@ class Service:
         one or two of these options and their values is painted in one batch, the second option's values side by side.
         `safety` says what becomes of pictures in which the family's checker, if it brings one, sees something: `blur`,
         `withhold` (a card in its place), `report` (the default) or `off`.
+        `sees` are what `vary` makes of its inputs, each painted `n` times.
         """
+        if grid and len(sees) > 1:
+            raise Wrong("a grid is of one picture: give one")
         crossed = _crossed(grid or {}, n)
         wish = {
             "n": n,
@@ -268,9 +279,30 @@ class Service:
         from remembrandt.jobs import work
 
         with pictures(image=image, mask=mask) as given:
-            requests = [{**request, **given, **values} for values in crossed]
+            cells = [{**request, **given, **values} for values in crossed]
+            requests = [{**cell, "sees": each} for each in sees for cell in cells] or cells
             painted = work.paint(requests, Files(self._home, "", self._load), progress)
         return [p for pictures in painted for p in pictures]
+
+    def vary(
+        self,
+        images,
+        *,
+        mix: Sequence[Any] = (),
+        edit: str | None = None,
+        blend: str = varying.BLENDS[0],
+        prompt: str = "",
+        model: str | None = None,
+        **asked,
+    ) -> list[Painted]:
+        """`n` variations of each of the `images`: paths, PIL, arrays, or tensors as the model's preprocessing gives.
+
+        `mix` holds pictures and texts that are mixed into each, alone or with a weight (the picture itself weighs 1),
+        by `blend`: slerp or sum. `edit`, "FROM->TO:WEIGHT", moves it from one text to another; `prompt` is mixed too.
+        Everything else as `paint`; the model is the embedded `variations`, unless another is named.
+        """
+        with varying.given(images, mix, edit, blend) as sees:
+            return self.paint(prompt, model=model or VARIATIONS, sees=sees, **asked)
 
     def compare(
         self,
@@ -288,8 +320,9 @@ class Service:
     ) -> Document:
         """Two models on the same pictures: `compare.png`, and `compare.json` (the answer) in `out`.
 
-        `inputs` are pictures and folders of them. Each is painted over under the `prompt`. `known` is a folder of
-        pictures that a model may have learned by heart. Everything else as `paint`.
+        `inputs` are pictures and folders of them. A model of kind `variations` varies each, any other paints it over
+        under the `prompt`. `known` is a folder of pictures that a model may have learned by heart. Everything else as
+        `paint`.
         """
         from remembrandt.jobs import comparing
 
@@ -303,7 +336,9 @@ class Service:
 
         def paint(model: str, picture: Path) -> list[Painted]:
             how = {**asked, "model": model, "n": n, "seed": seed, "progress": progress}
-            return self.paint(prompt, image=picture, **how)
+            if family(model).kind != VARIATIONS:
+                return self.paint(prompt, image=picture, **how)
+            return self.vary(picture, **{k: v for k, v in how.items() if k != "strength"})
 
         pictures, learned = comparing.given(inputs), known and comparing.given(known)
         return comparing.compare((a, b), pictures, paint, family, place, learned or None)
@@ -563,7 +598,7 @@ class Service:
         if model is not None:
             where = {"device": self.settings.device, "precision": self.settings.precision}
             asked = {**painters.painter(self._store(), model), **where}
-            family = work.based(asked, Files(self._home, "", self._load))
+            family = painters.text_to_image(work.based(asked, Files(self._home, "", self._load)))
         found = measure(names, family, progress)
         if not place:
             return found

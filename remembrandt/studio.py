@@ -84,6 +84,10 @@ class Studio:
         """Pictures, saved nowhere; options and errors as `Service.paint`."""
         return [picture(p.pixels, p.recipe) for p in self.service.paint(prompt, **options)]
 
+    def variations(self, images, **options: Any) -> list[Image.Image]:
+        """Variations of one or several pictures, saved nowhere; options and errors as `Service.vary`."""
+        return [picture(p.pixels, p.recipe) for p in self.service.vary(images, **options)]
+
 
 def picture(pixels, recipe: dict[str, Any]) -> Image.Image:
     """A picture that carries its recipe."""

@@ -32,7 +32,7 @@ class Request:
     adapters of what the prompt names, `composition` how several of them act together (engine/compose.py).
     `image` is uint8 (h, w, 3) of any size, `mask` bool (h, w) of the same, true where it is painted anew,
     `expand` pixels more (left, top, right, bottom), `strength` the share of the walk that is walked: 1 leaves
-    least of the image.
+    least of the image. `embedding` (D,) stands for the prompt in a family of kind `variations`, whatever the task.
     """
 
     prompt: str = ""
@@ -48,6 +48,7 @@ class Request:
     mask: np.ndarray | None = None
     expand: tuple[int, int, int, int] | None = None
     strength: float | None = None
+    embedding: Tensor | None = None
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
     composition: str = "summed"
@@ -85,11 +86,11 @@ class Start:
     told: dict[str, Any] = field(default_factory=dict)
 
 
-def text_to_image(family: Family, request: Request, say: Say) -> Start:
-    """From noise alone. The negative prompt, if there is one, stands for "nothing"."""
+def from_noise(family: Family, request: Request, say: Say) -> Start:
+    """From noise alone, as the prompt or a picture's embedding says."""
     _channels(family, {family.channels})
     row, sigmas, shape = _levels(family, request)
-    conditions = _said(request, say)
+    conditions = _said(family, request, say)
 
     def walk(noise: Noise) -> Walk:
         first = noise().to(family.device) * row.scale(sigmas[0])
@@ -109,7 +110,7 @@ def image_to_image(family: Family, request: Request, say: Say) -> Start:
     assert request.image is not None
     _channels(family, {family.channels})
     row, sigmas, shape = _levels(family, request)
-    conditions = _said(request, say)
+    conditions = _said(family, request, say)
     mean, std = family.encode(spatial.to_tensor(spatial.resized(request.image, _size(request))))
 
     def walk(noise: Noise) -> Walk:
@@ -131,7 +132,7 @@ def inpaint(family: Family, request: Request, say: Say) -> Start:
     assert request.image is not None and request.mask is not None
     _channels(family, {family.channels, 2 * family.channels + 1})
     row, sigmas, shape = _levels(family, request)
-    size, (prompt, nothing) = _size(request), _said(request, say)
+    size, (prompt, nothing) = _size(request), _said(family, request, say)
     small = spatial.resized(request.image, size)
     mask = spatial.shrunk(request.mask, size, family.factor).to(family.device)
     mean, std = family.encode(pixels := spatial.to_tensor(small))
@@ -176,7 +177,8 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "text-to-image": Task(text_to_image, "a prompt"),
+    "text-to-image": Task(from_noise, "a prompt"),
+    "variations": Task(from_noise, "what a picture shows, painted anew", ("embedding",)),
     "image-to-image": Task(image_to_image, "a picture painted over", ("image",), 0.6),
     "inpaint": Task(inpaint, "a part of a picture painted anew", ("image", "mask")),
     "outpaint": Task(inpaint, "a picture continued beyond its edge", ("image", "expand")),
@@ -200,7 +202,11 @@ def _levels(family: Family, request: Request):
     return row, sigmas, (1, family.channels, height, width)
 
 
-def _said(request: Request, say: Say) -> tuple[Condition, Condition]:
+def _said(family: Family, request: Request, say: Say) -> tuple[Condition, Condition]:
+    """The prompt, and what stands for "nothing": the negative prompt; beside an embedding, zeros."""
+    if request.embedding is not None:
+        token = request.embedding.to(family.device)[None, None]
+        return Condition(token), Condition(torch.zeros_like(token))
     prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
     return Condition(prompt), Condition(nothing)
 

@@ -6,19 +6,27 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 from transformers.utils import logging
 
 from remembrandt.diffusion import schedule
 from remembrandt.family.family import Family, Record
+from remembrandt.family.folder import VARIATIONS
 from remembrandt.family.load import save
-from remembrandt.family.parts import SCHEDULER
+from remembrandt.family.parts import PUBLISHED, SCHEDULER
 
 WORDS = (
     "a an the of in on and at with near beside behind photo painting picture watercolour ink"
@@ -42,6 +50,30 @@ def tiny() -> Family:
 def tiny_folder(tiny, tmp_path_factory) -> Path:
     """`tiny` on disk. Nobody writes here."""
     return save(tiny, tmp_path_factory.mktemp("families") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def pictured(tiny) -> Family:
+    """`tiny` with an image encoder of 32 x 32 pixels in place of its text encoder: kind `variations`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        tower = CLIPVisionModelWithProjection(CLIPVisionConfig(image_size=32, patch_size=8, projection_dim=32, **sizes))
+        for name, parameter in tower.named_parameters():
+            if name.endswith(("patch_embedding.weight", "v_proj.weight", "out_proj.weight")):  # else all look alike
+                torch.nn.init.normal_(parameter, std=2 / parameter[0].numel() ** 0.5)
+        represent(tower)
+    none: Any = None
+    record = replace(tiny.record, guidance=3.0, resize=PUBLISHED)
+    return replace(
+        tiny, name="pictured", kind=VARIATIONS, tokenizer=none, text_encoder=none, image_encoder=tower, record=record
+    )
+
+
+@pytest.fixture(scope="session")
+def pictured_folder(pictured, tmp_path_factory) -> Path:
+    """`pictured` on disk. Nobody writes here."""
+    return save(pictured, tmp_path_factory.mktemp("families") / "pictured")
 
 
 def tiny_family(seed: int = 0, prediction: str = "epsilon") -> Family:

@@ -65,6 +65,61 @@ def generate(
     )
 
 
+@command(app, "variations", shown("paths"), computes=True)
+def variations(
+    service,
+    tell,
+    images: Annotated[list[Path], Argument(help="Pictures to vary, each by itself.")],
+    mix: Annotated[
+        list[str] | None, Option(help="PICTURE_OR_TEXT[:WEIGHT] mixed into each, which weighs 1; repeated.")
+    ] = None,
+    edit: Annotated[str | None, Option(help="FROM->TO[:WEIGHT]: two texts, from one towards the other.")] = None,
+    prompt: Annotated[str, Option(help="A text that is mixed into each.")] = "",
+    blend: Annotated[str, Option(help="How it is mixed: slerp or sum.")] = "slerp",
+    n: Annotated[int, Option("-n", help="How many of each picture.")] = 1,
+    model: Annotated[str | None, Option(help="A folder, a .safetensors file or HUB_ID; `variations`.")] = None,
+    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
+    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    guidance: Annotated[float | None, Option(help="1 is without, 0 without the picture.")] = None,
+    seed: Annotated[int | None, Option(help="Variation k has seed S + k; drawn if not given.")] = None,
+    size: Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    image: Annotated[Path | None, Option(help="A picture to paint over, for its composition.")] = None,
+    strength: Annotated[float | None, Option(help="How much of it: 0 to 1.")] = None,
+    mask: Annotated[Path | None, Option(help="White where that picture is painted anew; the rest stays.")] = None,
+    expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue that picture by.")] = None,
+    grid: Annotated[
+        list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
+    ] = None,
+    safety: Safety = None,
+    format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
+    out: Out = None,
+):
+    """Paint what pictures show anew, mixed with others, edited by texts."""
+    return service.variations(
+        images,
+        mix=mix or [],
+        edit=edit,
+        prompt=prompt,
+        blend=blend,
+        n=n,
+        model=model,
+        sampler=sampler,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        size=sides(size),
+        image=image,
+        strength=strength,
+        mask=mask,
+        expand=borders(expand),
+        grid=crossed(grid),
+        safety=safety,
+        format=format,
+        out=out,
+        progress=tell,
+    )
+
+
 @command(
     app,
     "samplers",

@@ -63,7 +63,7 @@ def embedded(family: Family, pixels: Tensor) -> Tensor:
     tower = family.image_encoder
     if tower is None:
         raise Wrong(f"{family.name} has no image encoder: name one that has with --model, for example variations")
-    side = tower.config.image_size
+    side = family.eye
     if pixels.ndim != 4 or pixels.shape[1:] != (3, side, side):
         raise Wrong(f"{family.name} sees tensors of (n, 3, {side}, {side}), not {tuple(pixels.shape)}")
     return tower(pixels.to(tower.device, tower.dtype)).image_embeds.float()

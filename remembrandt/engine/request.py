@@ -13,6 +13,7 @@ from remembrandt.conditions import spatial
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine.compose import WAYS
 from remembrandt.family.family import Family
+from remembrandt.family.folder import VARIATIONS
 from remembrandt.settings import Wrong, nearest
 from remembrandt.tasks import TASKS, Request
 
@@ -22,6 +23,7 @@ __all__ = ["Request", "described", "settled"]
 def settled(request: Request, family: Family) -> Request:
     """The request with the family's defaults filled in; `Wrong` if it cannot be painted."""
     record = family.record
+    _steered(request, family)
     request = _tasked(request)
     full = replace(
         request,
@@ -69,12 +71,26 @@ def described(request: Request, family: Family, number: int) -> dict[str, Any]:
     }
 
 
+def _steered(request: Request, family: Family) -> None:
+    """`Wrong` unless the family is steered by what the request gives: a prompt, or an embedding."""
+    if family.kind != VARIATIONS:
+        if request.embedding is not None or request.task == VARIATIONS:
+            raise Wrong(f"{family.name} is steered by text, not by pictures: take another, such as --model variations")
+        return
+    if request.embedding is None:
+        raise Wrong(f"{family.name} is steered by pictures, not by text: remembrandt variations IMAGE")
+    width = family.unet.config["cross_attention_dim"]
+    if request.embedding.shape != (width,) or not request.embedding.isfinite().all():
+        raise Wrong(f"{family.name} takes an embedding of {width} finite numbers, not {tuple(request.embedding.shape)}")
+
+
 PICTURES = ("image", "mask", "expand")  # what of a request tells its task
 
 
 def _tasked(request: Request) -> Request:
     """The request with its task, told by what it has, and with the wider picture where it is expanded."""
     given = tuple(name for name in PICTURES if getattr(request, name) is not None)
+    given = given or (("embedding",) if request.embedding is not None else ())
     found = [name for name, row in TASKS.items() if row.needs == given]
     task = request.task or (found[0] if found else None)
     if task is None:

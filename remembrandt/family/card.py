@@ -48,8 +48,7 @@ RESIZE = """    x = torch.nn.functional.interpolate(
 
 def of(family: Family) -> str:
     """README.md of a family of kind `variations`."""
-    assert family.image_encoder is not None
-    side, how = family.image_encoder.config.image_size, family.record.resize
+    side, how = family.eye, family.record.resize
     crop = how["fit"] == "crop"
     resize = RESIZE.format(size="size" if crop else (side, side), **{k: v for k, v in how.items() if k != "size"})
     resize = CROP.format(side=side, resize=resize) if crop else resize

@@ -87,6 +87,12 @@ class Family:
         return weights.digest({part: self.held[part] for part in PARTS[self.kind]})
 
     @property
+    def eye(self) -> int:
+        """Pixels a side that its image encoder sees."""
+        assert self.image_encoder is not None
+        return int(self.image_encoder.config.image_size)  # type: ignore[arg-type]
+
+    @property
     def reads(self) -> bool:
         """Whether it has a text tower."""
         return self.text_encoder is not None

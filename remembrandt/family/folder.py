@@ -155,8 +155,7 @@ def _write(family: Family, folder: Path, limit: int) -> None:
 
 def _preprocessing(family: Family, folder: Path) -> None:
     """How the image encoder is to be shown pictures: for us as a record, for people as a snippet."""
-    assert family.image_encoder is not None
-    side, crop = family.image_encoder.config.image_size, family.record.resize["fit"] == "crop"
+    side, crop = family.eye, family.record.resize["fit"] == "crop"
     size = {"shortest_edge": side} if crop else {"height": side, "width": side}
     made = CLIPImageProcessor(size=size, crop_size={"height": side, "width": side}, do_center_crop=crop)
     shutil.rmtree(folder / SEEN.parent, ignore_errors=True)

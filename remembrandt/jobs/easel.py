@@ -26,7 +26,7 @@ from remembrandt.adapters.shelf import Lease, Shelf
 from remembrandt.engine import safety
 from remembrandt.engine.engine import ROOM, Engine, Painted, Picture, Ticket
 from remembrandt.family.family import Family
-from remembrandt.jobs import work
+from remembrandt.jobs import varying, work
 from remembrandt.jobs.files import Home
 from remembrandt.settings import Wrong
 
@@ -140,7 +140,8 @@ class Easel:
         try:
             safety.known(painting.request.get("safety"))
             known = work.library(painting.request, self.home, painting.lease.read)
-            asked, painting.said = work.asked_of(painting.request, known)
+            reads = varying.reader(self.engine.family, work.open_picture)
+            asked, painting.said = work.asked_of(painting.request, known, varied=reads)
             painting.ticket = self.engine.submit(asked)
         except Exception as fault:
             painting.end(fault)

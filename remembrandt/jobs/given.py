@@ -29,7 +29,7 @@ def paths(images: Any) -> Iterator[Any]:
         yield folder
     else:
         with tempfile.TemporaryDirectory() as folder:
-            yield [_path(image, Path(folder) / f"{k:04d}.png") for k, image in enumerate(images)]
+            yield [path(image, Path(folder) / f"{k:04d}.png") for k, image in enumerate(images)]
 
 
 @contextmanager
@@ -37,12 +37,13 @@ def pictures(**images: Any) -> Iterator[dict[str, str | None]]:
     """Single pictures by name, each as the path of a file; None stays None."""
     with tempfile.TemporaryDirectory() as folder:
         yield {
-            name: None if image is None else str(_path(image, Path(folder) / f"{name}.png").absolute())
+            name: None if image is None else str(path(image, Path(folder) / f"{name}.png").absolute())
             for name, image in images.items()
         }
 
 
-def _path(image: Any, place: Path) -> Path:
+def path(image: Any, place: Path) -> Path:
+    """The file of a picture: its own, or `place`, where it is written if it is in memory."""
     if isinstance(image, str | os.PathLike):
         return Path(image).expanduser()
     if not isinstance(image, Image.Image):

@@ -57,7 +57,9 @@ def known(concept: Concept) -> Document:
 
 
 def text_to_image(family: Any) -> Any:
-    """The family, if it paints from a prompt alone; `Wrong` if its UNet wants a mask or a depth map beside it."""
+    """The family, if it paints from a prompt alone; `Wrong` if its UNet wants a picture, a mask or a depth map."""
+    if family.kind == VARIATIONS:
+        raise Wrong(f"{family.name} is steered by pictures, not by text: give a text-to-image model")
     channels, own = family.unet.config["in_channels"], family.vae.config["latent_channels"]
     if channels != own:
         raise Wrong(
@@ -76,7 +78,7 @@ def spelled(base: str) -> str:
 def _source(store: Store, name: str | None) -> str:
     added = store.families()
     if name == VARIATIONS:
-        raise Wrong("the embedded painter 'variations' is not there yet: use 'pretrained'")
+        return VARIATIONS
     if name in (None, MINE, PRETRAINED, POCKET):
         return POCKET
     if name in added:

@@ -26,7 +26,7 @@ from remembrandt.engine import recipe, safety
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
-from remembrandt.jobs import replay
+from remembrandt.jobs import replay, varying
 from remembrandt.jobs.files import Files, Home, read
 from remembrandt.jobs.snapshot import Known
 from remembrandt.memory import consolidation, lesson
@@ -125,8 +125,11 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
         safety.known(policy)
     family = based(requests[0], files)
     known = library(requests[0], files.home)
-    opened = cache(_opened)  # once for all cells of a grid
-    asked, said = zip(*(asked_of(request, known, opened) for request in requests), strict=True)
+    for notice in family.notices:
+        progress(Event("painting", 0, 1, message=notice))
+    opened = cache(open_picture)  # once for all cells of a grid
+    varied = varying.reader(family, opened)
+    asked, said = zip(*(asked_of(request, known, opened, varied) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
     return [
         safety.guarded(family, [replace(p, recipe={**p.recipe, **own}) for p in pictures], policy, progress)
@@ -135,11 +138,16 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
 
 
 def asked_of(
-    request: Document, known: Library, opened: Callable[[str, str | None], Any] | None = None
+    request: Document,
+    known: Library,
+    opened: Callable[[str, str | None], Any] | None = None,
+    varied: varying.Varied | None = None,
 ) -> tuple[Request, Document]:
-    """What the engine is asked for, and what the recipe says beside what the engine knows."""
-    opened = opened or _opened
-    called = known.call_up(request["prompt"], request["negative"], request["strengths"])
+    """What the engine is asked for, and what the recipe says beside what the engine knows; `varied` reads pictures."""
+    opened = opened or open_picture
+    embedding, seen = varied(request) if varied and "sees" in request else (None, {})
+    prompt = "" if "sees" in request else request["prompt"]  # it is in the embedding
+    called = known.call_up(prompt, request["negative"], request["strengths"])
     asked = Request(
         prompt=called.prompt,
         negative=called.negative,
@@ -153,11 +161,12 @@ def asked_of(
         mask=opened("mask", request.get("mask")),
         expand=request.get("expand") and tuple(request["expand"]),
         strength=request.get("strength"),
+        embedding=embedding,
         words=called.words,
         wears=called.wears,
         composition=called.composition,
     )
-    said = {k: request[k] for k in ("prompt", "negative", "model", "version")}
+    said = {k: request[k] for k in ("prompt", "negative", "model", "version")} | seen
     if called.concepts:
         said["concepts"] = [c.identifier for c in called.concepts]
     if request["strengths"]:
@@ -165,7 +174,7 @@ def asked_of(
     return asked, said
 
 
-def _opened(what: str, path: str | None) -> np.ndarray | None:
+def open_picture(what: str, path: str | None) -> np.ndarray | None:
     """A picture, uint8 (h, w, 3); of a mask, bool (h, w), true where it is nearer to white."""
     if path is None:
         return None
@@ -228,7 +237,8 @@ def threads(number: int) -> Iterator[None]:
 
 
 def _slug(recipe: Mapping[str, Any]) -> str:
-    words = "".join(c if c.isalnum() else " " for c in recipe["prompt"].lower()).split()
+    said = f"{Path(recipe.get('input', '')).stem} {recipe['prompt']}"
+    words = "".join(c if c.isalnum() else " " for c in said.lower()).split()
     return "-".join(words)[:60] or "picture"
 
 
