@@ -10,6 +10,7 @@ import webbrowser
 from collections.abc import Callable
 from typing import Any
 
+from remembrandt.jobs.holding import held
 from remembrandt.settings import Settings, Wrong
 
 GRACE = 10  # seconds for answers under way when it stops; lessons leave a checkpoint, paintings are painted again
@@ -41,7 +42,7 @@ def serve(
                 webbrowser.open(link)
         say(f"Serving at {url} (API: {url}/docs). Ctrl-C stops; lessons go on with the next start.")
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), held(settings.home, url):
             uvicorn.Server(config).run([listener])
     return {"url": url, "home": str(settings.home)}
 

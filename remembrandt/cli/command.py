@@ -21,6 +21,9 @@ from typer.exceptions import Abort, TyperException
 from remembrandt.settings import Wrong
 
 NOT_PUBLISHED, INTERRUPTED = 3, 130
+#: Commands, in whatever group, that change what a server beside them would go on believing.
+ALONE = ("clean", "consolidate", "delete", "finetune", "forget", "import", "promote", "rename", "resume", "rollback")
+ALONE = (*ALONE, "serve")
 Document = dict[str, Any]
 
 
@@ -98,6 +101,8 @@ def command(
             from remembrandt.settings import settings
 
             service = Service(settings(home, device, precision))
+            if name in ALONE:
+                _alone(service.settings.home)
             try:
                 with display.progress() as tell:
                     document = function(service, tell, **given)
@@ -128,6 +133,14 @@ def command(
         return function
 
     return decorate
+
+
+def _alone(home: Path) -> None:
+    """`Wrong` while a server holds the home."""
+    from remembrandt.jobs.holding import holder
+
+    if url := holder(home):
+        raise Wrong(f"the server at {url} holds this home: do it there (the page, or `Client`), or stop it first")
 
 
 def published(document: Document) -> bool:

@@ -9,12 +9,14 @@ import httpx
 import pytest
 
 from remembrandt import serving
+from remembrandt.cli import app
 from remembrandt.cli.serving import loopback
+from remembrandt.jobs.holding import held, holder
 from remembrandt.settings import Settings, Wrong
 from tests.homes import REMEMBRANDT, environment
 
 
-def test_serve_until_it_is_interrupted(tmp_path):
+def test_serve_until_it_is_interrupted(tmp_path, capsys):
     words = [*REMEMBRANDT, "serve", "--port", "0", "--home", str(tmp_path / "home"), "--json"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, env=environment(), **pipes) as running:
@@ -32,10 +34,23 @@ def test_serve_until_it_is_interrupted(tmp_path):
                 assert http.get("/models").status_code == 401
                 assert http.get(link).status_code == 303 and http.get("/models").status_code == 200
                 assert httpx.get(link, timeout=60, trust_env=False).status_code == 401
+                assert holder(tmp_path / "home") == url
+                with pytest.raises(SystemExit, match="2"):
+                    app(["clean", "--home", str(tmp_path / "home")])
+                assert url in capsys.readouterr().err
         finally:
             running.send_signal(signal.SIGINT)
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 0 and json.loads(said)["url"] == url
+    assert holder(tmp_path / "home") is None
+
+
+def test_who_holds_a_home(tmp_path):
+    with held(tmp_path, "http://x"):
+        assert holder(tmp_path) == "http://x"
+        (tmp_path / "server.json").write_text('{"url": "http://x", "worker": "1 2 3"}')  # of a process that is gone
+        assert holder(tmp_path) is None
+    assert holder(tmp_path) is None and not list(tmp_path.iterdir())
 
 
 def test_others_are_let_in_only_where_there_are_users(tmp_path):
