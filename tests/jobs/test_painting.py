@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters import oft
@@ -15,7 +16,7 @@ from remembrandt.adapters.adapter import Adapter
 from remembrandt.adapters.shelf import Shelf, weight
 from remembrandt.engine.engine import Engine
 from remembrandt.jobs import easel as easels
-from remembrandt.jobs import work
+from remembrandt.jobs import varying, work
 from remembrandt.jobs.easel import Easel, Painting, turns
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painting import Painter, Stopped
@@ -223,3 +224,20 @@ def test_the_painter_paints_for_threads_and_stops(tiny, shelved, monkeypatch):
     assert all(isinstance(p.future.exception(), Stopped) for p in long)
     with pytest.raises(Wrong, match="stopped"):
         painter.ask("a", asked(tiny))
+
+
+def test_variations_join_as_anything_else(pictured, shelved, tmp_path):
+    for name in "ab":
+        noise = np.random.default_rng(ord(name)).integers(0, 256, (50, 40, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{name}.png")
+    files = [tmp_path / "a.png", tmp_path / "b.png", tmp_path / "none.png"]
+    with varying.given(files[:2], [], None, "slerp") as sees:
+        paintings = [Painting(str(k), asked(pictured, "", older=[], sees=each)) for k, each in enumerate(sees)]
+        gone = {**sees[0], "picture": str(files[2])}
+        paintings.append(Painting("x", asked(pictured, "", older=[], sees=gone)))
+        ran(easel(pictured, shelved), *paintings)
+    a, b = (painting.future.result()[0] for painting in paintings[:2])
+    assert (a.recipe["input"], b.recipe["input"], a.recipe["task"]) == ("a.png", "b.png", "variations")
+    assert not same(a.pixels, b.pixels)
+    with pytest.raises(Wrong, match=r"the input none\.png"):
+        paintings[2].future.result()
