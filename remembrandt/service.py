@@ -341,7 +341,7 @@ class Service:
             return self.vary(picture, **{k: v for k, v in how.items() if k != "strength"})
 
         pictures, learned = comparing.given(inputs), known and comparing.given(known)
-        return comparing.compare((a, b), pictures, paint, family, place, learned or None)
+        return comparing.compare((a, b), pictures, paint, lambda: map(family, (a, b)), place, learned or None)
 
     # -- what a home holds -------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from remembrandt.engine.engine import Painted
 from remembrandt.family.load import load
-from remembrandt.jobs import comparing
+from remembrandt.jobs import comparing, varying
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
 from tests.homes import judged, photos
@@ -38,7 +38,7 @@ def test_a_copier_is_told_from_a_painter(inputs, family, tmp_path):
     given = comparing.given(inputs)
     learned = {"first": next(iter(given.values()))}
     out = tmp_path / "out"
-    found = comparing.compare(("mirror", "noise"), given, paint, lambda name: load(family), out, learned)
+    found = comparing.compare(("mirror", "noise"), given, paint, lambda: [load(family)], out, learned)
     mirror, noise = found["models"]
     assert found["measure"] == "instances" and list(given) == found["inputs"] == ["0.png", "1.png", "2.png"]
     assert (mirror["near_copies"], noise["near_copies"]) == (1, 0)
@@ -49,12 +49,33 @@ def test_a_copier_is_told_from_a_painter(inputs, family, tmp_path):
     assert json.loads((out / "compare.json").read_text()) == found and Image.open(found["sheet"]).width > 5 * 160
 
 
+def test_a_variation_that_is_its_input_says_so(inputs):
+    place = next(iter(comparing.given(inputs).values()))
+    pixels = np.asarray(Image.open(place).convert("RGB"))
+    painted, said = [Painted(pixels[:, ::-1], {"seed": 1}), Painted(np.rot90(pixels).copy(), {"seed": 2})], []
+    request = {"sees": {"picture": str(place)}}
+    opened = lambda what, path: np.asarray(Image.open(path).convert("RGB"))  # noqa: E731
+    copy, other = varying.copying(request, painted, opened, lambda event: said.append(event.message))
+    assert copy.recipe["copies_input"] > 0.9 and "copies_input" not in other.recipe and "seed 1" in said[0]
+    assert varying.copying({}, painted, opened, said.append) == painted
+    assert varying.copying({**request, "image": "a.png"}, painted, opened, said.append) == painted
+
+
+def test_a_variations_model_beside_a_painter(inputs, pictured_folder, family, tmp_path):
+    service, some = Service(Settings(tmp_path / "home", "cpu", "fp32")), sorted(inputs.iterdir())[:1]
+    how = {"n": 1, "steps": 2, "out": tmp_path / "out", "strength": 0.5}
+    found = service.compare(str(pictured_folder), str(family), some, **how)
+    varied, painted = found["models"]
+    assert found["measure"] == "instances" and len(varied["images"]) == len(painted["images"]) == 1
+    assert varied["similarity"] != painted["similarity"]
+
+
 def test_models_paint_the_inputs_over(inputs, family, tiny_folder, tmp_path):
-    service, some = Service(Settings(tmp_path / "home", "cpu", "fp32")), sorted(inputs.iterdir())[:2]
+    service, some = Service(Settings(tmp_path / "home", "cpu", "fp32")), sorted(inputs.iterdir())[:1]
     how = {"n": 1, "steps": 2, "out": tmp_path / "out", "prompt": "a dog", "strength": 0.5}
     found = service.compare(str(tiny_folder), str(family), some, **how)
     one, other = found["models"]
-    assert one["similarity"] == other["similarity"] and len(one["images"]) == 2  # the same weights
+    assert one["similarity"] == other["similarity"] and len(one["images"]) == 1  # the same weights
     with pytest.raises(Wrong, match="no folder"):
         service.compare("pretrained", "pretrained", [tmp_path / "gone.png"])
     with pytest.raises(Wrong, match="no model"):

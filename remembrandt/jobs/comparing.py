@@ -7,7 +7,7 @@ encoder where neither model is steered by it, else by their pixels.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,20 @@ def compare(
     models: Sequence[str],
     inputs: Mapping[str, Path],
     paint: Callable[[str, Path], Sequence[Painted]],
-    family: Callable[[str], Family],
+    judging: Callable[[], Iterable[Family]],
     out: Path,
     known: Mapping[str, Path] | None = None,
 ) -> Document:
     """`compare.png` and `compare.json` under `out`: the inputs, what each model paints of them, and figures.
 
-    `paint(model, input)` gives the same number of pictures each time. `known` are pictures a model may have learned by
-    heart: near copies of them are told beside those of the inputs.
+    `paint(model, input)` gives the same number of pictures each time; `judging` the families that may bring who judges,
+    the models' own among them, once all is painted. `known` are pictures that a model may have learned by heart: near
+    copies of them are told beside those of the inputs.
     """
     pictures = {name: photo.whole(path) for name, path in inputs.items()}
     learned = {name: photo.whole(path) for name, path in (known or {}).items()}
     painted = [{name: paint(model, path) for name, path in inputs.items()} for model in models]
-    measure, look, readers = _judges([family(model) for model in dict.fromkeys(models)])
+    measure, look, readers = _judges([*judging()])
     rows = [_model(*row, pictures, learned, look, readers) for row in zip(models, painted, strict=True)]
     found = {"inputs": list(inputs), "measure": measure, "models": rows, "sheet": str(out / "compare.png")}
     out.mkdir(parents=True, exist_ok=True)

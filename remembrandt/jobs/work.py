@@ -131,10 +131,11 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     varied = varying.reader(family, opened)
     asked, said = zip(*(asked_of(request, known, opened, varied) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
-    return [
-        safety.guarded(family, [replace(p, recipe={**p.recipe, **own}) for p in pictures], policy, progress)
-        for pictures, own, policy in zip(painted, said, policies, strict=True)
-    ]
+    found = []
+    for request, pictures, own, policy in zip(requests, painted, said, policies, strict=True):
+        told = [replace(p, recipe={**p.recipe, **own}) for p in pictures]
+        found.append(safety.guarded(family, varying.copying(request, told, opened, progress), policy, progress))
+    return found
 
 
 def asked_of(

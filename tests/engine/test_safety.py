@@ -131,7 +131,7 @@ def test_pictures_and_class_images_of_a_guarded_family(folder, tmp_path):
     service = Service(Settings(tmp_path / "home", "cpu", "fp32"))
     with pytest.raises(Wrong, match="no safety"):
         service.paint("a dog", model=str(folder), safety="always")
-    painted = service.paint("a dog", n=8, seed=1, steps=2, model=str(folder), safety="off")
+    painted = service.paint("a dog", n=5, seed=1, steps=2, model=str(folder), safety="off")
     family = load(folder)
     judge = safety.checker(family)
     scores = torch.cat([judge.tower(seen([p.pixels])).image_embeds for p in painted])
@@ -140,7 +140,7 @@ def test_pictures_and_class_images_of_a_guarded_family(folder, tmp_path):
     for name in ("concept_embeds_weights", "special_care_embeds_weights"):
         judge.known[name].fill_(2)
     judge.known["concept_embeds_weights"][:] = (unit @ apart).median()
-    made = class_images.paint(family, "a dog", 4, tmp_path / "class")
-    assert len(made) == 4 and not any(safety.flagged(family, made))
+    made = class_images.paint(family, "a dog", 3, tmp_path / "class")
+    assert len(made) == 3 and not any(safety.flagged(family, made))
     numbers = [int(p.stem) for p in sorted((tmp_path / "class").rglob("*.png"))]
-    assert numbers[-1] > 3  # some were thrown away, or this could not fail
+    assert numbers[-1] > 2  # some were thrown away, or this could not fail
