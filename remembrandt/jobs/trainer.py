@@ -22,7 +22,7 @@ from remembrandt.report import Event, Progress
 from remembrandt.settings import Wrong
 
 GRACE = 9.0  # seconds for the step in hand and the checkpoint; then the last one before must do
-NICE = 10  # beside a server that paints on the same processor
+NICE = 5  # beside a server that paints on the same processor
 
 
 def main(given: BinaryIO, told: BinaryIO) -> int:
