@@ -154,7 +154,8 @@ class Store:
             within.happened(connection, job.id, "succeeded", result)
             if held.scope == "meta":
                 told = {"concept": concept.identifier, "category": concept.category, "photos": concept.photos}
-                facts = {"job": job.id, "name": held.name, "version": number, "retention": result["retention"]}
+                kept = {k: result["retention"].get(k) for k in ("mean", "worst", "published")}
+                facts = {"job": job.id, "name": held.name, "version": number, "retention": kept}
                 within.noted(connection, job.owner, "lesson published", held.id, {**told, **facts})
         return result
 

@@ -1,10 +1,13 @@
 """Who may do what; that a user who leaves takes everything along; photos that are kept for so long and no longer."""
 
+import json
 import os
 import time
 
 import pytest
+from typer.testing import CliRunner
 
+from remembrandt.cli import app
 from remembrandt.jobs import expiring, leaving, painters
 from remembrandt.jobs.entering import Ticket
 from remembrandt.jobs.files import Home, address
@@ -191,3 +194,19 @@ def test_leaving_waits_for_workers(service, home):
     held = queue.claim(store, ("generate",), "gone", lambda worker: True)
     receipt = leaving.leave(store, home, ann.owner, HERE)
     assert receipt["jobs"] == 1 and store.job(held.id).state == "canceled" and store.job(held.id).request == {}
+
+
+def test_users_on_the_command_line(home):
+    def run(*words) -> dict:
+        done = CliRunner().invoke(app, ["users", *words, "--home", str(home.path), "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    added = run("add", "ann", "--scope", "private", "--quota", "1000")
+    store = on(home.path)._store()
+    assert added["user"] == "ann" and users.user_of(store, added["token"]).name == "ann"
+    more = run("token", "ann")["token"]
+    assert run("revoke", more) == {"revoked": 1} and users.user_of(store, more) is None
+    rows = {row["user"]: row for row in run("list")}
+    assert rows["ann"]["scopes"] == ["private"] and rows["ann"]["quota"] == 1000 and "local" in rows
+    assert run("revoke", "ann", "--erase")["user"] == "ann" and [r["user"] for r in run("list")] == ["local"]
