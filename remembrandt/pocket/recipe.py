@@ -8,7 +8,6 @@ for by `--only` or `--afresh`, they are taken as shipped.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -36,8 +35,8 @@ def render(work: Work) -> None:
 def make_autoencoder(work: Work) -> None:
     net = begun(work, "vae", networks.autoencoder())
     s = work.sizes
-    small = autoencoder.batches(work / "pictures", s.shards, 24, 1)
-    large = autoencoder.batches(work / "pictures", s.shards, 8, 2)
+    small = autoencoder.batches(work / "pictures", s.shards, 24, work.chance(1))
+    large = autoencoder.batches(work / "pictures", s.shards, 8, work.chance(2))
 
     def loss(step: int) -> torch.Tensor:
         if step >= s.autoencoder - s.whole:
@@ -65,7 +64,7 @@ def make_towers(work: Work) -> None:
     image, teacher = begun(work, "image_encoder", networks.image_tower()), nn.Module()
     scale = teacher.scale = nn.Parameter(torch.tensor(2.66))
     names = teacher.names = nn.Parameter(torch.randn(len(tokens), networks.WIDTH))
-    make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, 3)
+    make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, work.chance(3))
     train(
         work, "towers", {"text": text, "image": image, "teacher": teacher},
         lambda step: towers.loss(text, image, scale, names, tokens, make(step)),
@@ -80,10 +79,11 @@ def make_painter(work: Work) -> None:
     tokens, text = text_of(work)
     s, schedule, unet = work.sizes, scaled_linear(), begun(work, "unet", networks.painter())
     nn.Module.to(text, work.device)
-    make = paint.batches(partial(paint.latents, autoencoder_of(work), work / "pictures"), range(s.shards), s.batch, 4)
+    latent = partial(paint.latents, autoencoder_of(work), work / "pictures")
+    make = paint.batches(latent, range(s.shards), s.batch, work.chance(4))
     train(
         work, "painter", {"unet": unet},
-        lambda step: paint.loss(unet, text, tokens, schedule, make(step), (8, step)),
+        lambda step: paint.loss(unet, text, tokens, schedule, make(step), (work.chance(8), step)),
         Plan(s.painter, 6e-4, warmup=300, decay="cosine", weight_decay=0.01, ema=0.999),
     )  # fmt: skip
     unet.save_pretrained(work / "painter" / RESULT)
@@ -130,7 +130,7 @@ def make_readers(work: Work) -> None:
         judging.Kind(0.4, s.smeared, smeared(work, "pictures", plain)),
         judging.Kind(0.2, s.smeared, partial(judging.held_back, folder), judging.restyled),
     ]
-    make = judging.reader_batches(kinds, 32, 5, net.config)
+    make = judging.reader_batches(kinds, 32, work.chance(5), net.config)
     train(
         work, "readers", {"readers": net}, lambda step: judging.reader_loss(net, *make(step)),
         Plan(s.readers, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
@@ -143,7 +143,7 @@ def make_instances(work: Work) -> None:
     pictures.render(judging.litters, folder, s.litters)
     plain = partial(judging.litters, folder)
     kinds = [judging.Kind(0.65, s.litters, plain), judging.Kind(0.35, s.smeared, smeared(work, "litters", plain))]
-    make = judging.instance_batches(kinds, 3, 6)
+    make = judging.instance_batches(kinds, 3, work.chance(6))
     train(
         work, "instances", {"instances": net}, lambda step: judging.instance_loss(net, *make(step)),
         Plan(s.instances, 2e-3, warmup=100, decay="cosine", weight_decay=0.02, ema=0.995),
@@ -156,10 +156,8 @@ def write_family(work: Work) -> None:
     from transformers import CLIPVisionModelWithProjection
 
     tokens, text = text_of(work)
-    shipped = work.out / "remembrandt.json"
-    revision = 1 + (json.loads(shipped.read_text())["revision"] if shipped.exists() else 0)
     write(
-        work.out, revision, tokens, text,
+        work.out, work.revision + 1, tokens, text,
         CLIPVisionModelWithProjection.from_pretrained(work / "towers" / RESULT / "image"),
         autoencoder_of(work),
         UNet2DConditionModel.from_pretrained(work / "painter" / RESULT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -63,6 +64,16 @@ class Work:
     def shipped(self) -> bool:
         """Whether there is a family to go on from."""
         return self.out.exists() and not self.afresh
+
+    @property
+    def revision(self) -> int:
+        """Of the family that is there; 0 if there is none."""
+        record = self.out / "remembrandt.json"
+        return json.loads(record.read_text())["revision"] if record.exists() else 0
+
+    def chance(self, stream: int) -> int:
+        """A seed: who trains on must not be shown what was shown before, in the same order."""
+        return stream + 1_000 * self.revision
 
     def minutes(self) -> float | None:
         return None if self.until is None else max(0.0, (self.until - time.monotonic()) / 60)

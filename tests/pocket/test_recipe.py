@@ -58,6 +58,14 @@ def test_readers_are_shown_where_each_thing_is(work):
         assert drawn[rim].mean() > 2 * drawn[~rim].mean()
 
 
+def test_who_trains_on_sees_other_draws(work, tmp_path):
+    fresh = replace(work, out=tmp_path / "nothing")
+    assert (fresh.revision, work.revision) == (0, 1)
+    latent = lambda index: paint.latents(None, work / "pictures", index)  # noqa: E731
+    first, second = (paint.batches(latent, range(1), 4, w.chance(4))(0) for w in (fresh, work))
+    assert not torch.equal(first[0], second[0])
+
+
 def test_scaled_latents_have_unit_deviation(work):
     """Five times as wide, they outshine the noise at every moment, and a painter learns next to nothing."""
     made = paint.latents(recipe.autoencoder_of(work), work / "pictures", 0)[:, :4]
