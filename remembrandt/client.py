@@ -74,6 +74,12 @@ class Client:
         answer = self._create("/generate", json={k: v for k, v in asked.items() if v is not None})
         return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]
 
+    def variations(self, images, *, prompt: str = "", mix=(), edit: str | None = None, **options: Any):
+        """Variations (PIL) of each picture; `mix` of texts and pictures, alone or with a weight; "FROM->TO:WEIGHT"."""
+        several = list(images) if isinstance(images, list | tuple) else [images]
+        asked = _given(mix=[self._mixed(each) for each in mix], edit=edit and _edit(edit), task="variations", **options)
+        return [found for image in several for found in self.generate(prompt, image=image, **asked)]
+
     def consolidate(
         self, model: str = "mine", to: str | None = None, *, progress: Progress = silent, **options: Any
     ) -> Document:
@@ -169,6 +175,13 @@ class Client:
         with open(file, "rb") as opened:
             return self._create("/uploads", files={"file": (Path(file).name, opened)})
 
+    def _mixed(self, each: Any) -> Document:
+        what, weight = each if isinstance(each, tuple) else (each, 1.0)
+        if isinstance(what, str) and not Path(what).expanduser().exists():
+            return {"text": what, "weight": weight}
+        with pictures(image=what) as given:
+            return {"image": self.upload(str(given["image"]))["id"], "weight": weight}
+
     def _wait(self, job: Document, progress: Progress) -> Document:
         """The result of a job, told on the way; a lost connection is taken up where it was."""
         last = "0"
@@ -229,6 +242,14 @@ class Client:
         answer = self._http.request(method, path, **how)
         _raise(answer)
         return answer.json()
+
+
+def _edit(text: str) -> Document:
+    said, colon, weight = text.rpartition(":")
+    source, arrow, target = (said if colon else text).partition("->")
+    if not arrow:
+        raise Wrong(f'edit takes "FROM->TO" or "FROM->TO:WEIGHT", not {text!r}')
+    return {"source": source.strip(), "target": target.strip(), "weight": float(weight) if colon else 1.0}
 
 
 def _raise(answer: httpx.Response) -> None:

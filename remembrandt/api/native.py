@@ -14,13 +14,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Header, Query, Response, UploadFile
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api.desk import DAY, ENDED, Caller, Me, plain
 from remembrandt.api.problems import Problem
+from remembrandt.api.varied import Seen, sees, varying
 from remembrandt.jobs import arriving, telling, wishes
 from remembrandt.jobs.gallery import Entered, Failed
+from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.jobs.painting import Stopped
 from remembrandt.settings import Missing, Wrong, nearest
 from remembrandt.store import outbox, queue, users
@@ -31,7 +33,7 @@ Document = dict[str, Any]
 Scope = Literal["private", "private_meta", "meta"]
 
 
-class Generate(BaseModel):
+class Generate(Seen):
     """What to paint. Pictures are ids of uploads or data URLs; what is not said comes from the model's record."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,7 +50,7 @@ class Generate(BaseModel):
     guidance: float | None = Field(None, ge=0, le=1000)
     seed: int | None = Field(None, ge=0, lt=2**63)
     size: str | None = Field(None, pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$", description="WIDTHxHEIGHT")
-    strength_of: dict[str, float] = {}
+    strength_of: dict[str, float] = Field({}, description="how strongly a concept acts; 1 as taught")
     image: str | None = None
     mask: str | None = None
     expand: tuple[int, int, int, int] | None = None
@@ -75,14 +77,21 @@ async def generate(me: Me, asked: Generate, prefer: Annotated[str | None, Header
 def queued(me: Caller, asked: Generate, key: str) -> Entered:
     """The job of a wish."""
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-    model = wishes.model(me.store, asked.model, asked.target_model, asked.identifier)
+    varied = asked.task == VARIATIONS
+    name = VARIATIONS if varied and not (asked.model or asked.target_model) else asked.model
+    model = wishes.model(me.store, name, asked.target_model, asked.identifier)
     wish: Document = asked.model_dump(exclude={"prompt", "model"}) | {"n": asked.num_images}
     wish["size"] = asked.size and [int(side) for side in asked.size.split("x")]
-    for name in ("image", "mask"):
-        wish[name] = me.picture(wish[name], time.time() + DAY)
-    if asked.task is not None:
+    if not varied and (asked.mix or asked.edit):
+        raise Wrong("mix and edit are for the task variations")
+    if asked.task is not None and not varied:
         fits(asked)
-    return me.paint(me.requests(prompts, model, wish), asked.format, me.hook(asked.webhook), key)
+    for part in ("image", "mask"):
+        wish[part] = None if varied else me.picture(wish[part], time.time() + DAY)
+    requests = me.requests(prompts, model, wish)
+    if varied:
+        requests = varying(requests, sees(me, asked.image, asked))
+    return me.paint(requests, asked.format, me.hook(asked.webhook), key)
 
 
 def fits(asked: Generate) -> None:

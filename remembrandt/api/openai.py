@@ -17,9 +17,11 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from remembrandt.api import varied
 from remembrandt.api.desk import KEPT, Caller, Me
 from remembrandt.api.native import digest, pictures
 from remembrandt.jobs import wishes
+from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.settings import Wrong
 from remembrandt.store import blobs
 
@@ -126,8 +128,12 @@ async def answer(
     def queued(key: str):
         found = wish(time.time() + KEPT) if callable(wish) else dict(wish)
         found["size"] = None if asked.size in (None, "auto") else [int(s) for s in asked.size.split("x")]
-        name = None if asked.model in THEIRS else asked.model
-        return me.paint(me.requests([prompt], wishes.model(me.store, name), found), format, None, key)
+        name, seen = None if asked.model in THEIRS else asked.model, None
+        if mark[0] == VARIATIONS and (name == VARIATIONS or (name is None and varied.embedded())):
+            name, seen = VARIATIONS, varied.sees(me, found.pop("image"), varied.Seen())
+            found.pop("strength")
+        requests = me.requests([prompt], wishes.model(me.store, name), found)
+        return me.paint(varied.varying(requests, seen) if seen else requests, format, None, key)
 
     async def do(key: str):
         images = await pictures(me, await run_in_threadpool(queued, key))

@@ -48,10 +48,11 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tiny_folder, tmp_path_factory):
+def server(tiny_folder, pictured_folder, tmp_path_factory):
     home = tmp_path_factory.mktemp("served") / "home"
     service = Service(Settings(home, "cpu", "fp32"))
     service.add_family("small", str(tiny_folder))
+    service.add_family("eyes", str(pictured_folder))
     store, tokens, people = Store(home, create=True), {}, {}
     for name in ("alice", "bob"):
         people[name], tokens[name] = users.add(store, name)

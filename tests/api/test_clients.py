@@ -173,6 +173,8 @@ def test_our_own_client(server, tmp_path):
     assert [p.recipe["seed"] for p in pictures] == [1, 2] and pictures[0].size == (64, 64)
     over = client.generate("briscoe", image=pictures[0], strength=0.5, steps=2, seed=1)
     assert over[0].recipe["task"] == "image-to-image"
+    varied = client.variations(pictures, mix=[(pictures[0], 2.0)], model="eyes", steps=2, seed=1)
+    assert [p.recipe["task"] for p in varied] == ["variations"] * 2 and varied[0].recipe["mix"][0]["weight"] == 2
     assert client.model("mine")["name"] == "mine" and client.concepts()[0]["name"] == "briscoe"
     assert client.plan("dog:d1", "dog", 20)["total"] == 20 and client.samplers()[0]["name"]
     with pytest.raises(remembrandt.settings.Wrong, match="no model"):

@@ -106,6 +106,19 @@ def test_pictures_are_painted_over(server):
             assert http.post("/generate", json={"prompt": "a", **body, **ASKED}).status_code in (404, 422)
 
 
+def test_pictures_are_varied(server):
+    with server.http() as http:
+        first, second = ("data:image/png;base64," + base64.b64encode(png((64, 64 + k))).decode() for k in (0, 32))
+        body = {"prompt": "", "task": "variations", "model": "eyes", "image": first, **ASKED}
+        mixed = http.post("/generate", json={**body, "mix": [{"image": second, "weight": 2}]}).json()["images"][0]
+        alone = http.post("/generate", json=body).json()["images"][0]
+        assert alone["task"] == mixed["task"] == "variations" and "mix" not in alone and mixed["mix"][0]["weight"] == 2
+        assert http.get(alone["url"]).content != http.get(mixed["url"]).content
+        told = {**body, "mix": [{"text": "/etc/passwd"}]}  # a text is never a path; this model reads no texts
+        for bad in ({}, {"image": None}, {"mix": [{}]}, {"model": "small"}, {"task": None}):
+            assert http.post("/generate", json={**told, **bad}).status_code == 422
+
+
 @pytest.mark.parametrize(
     "body",
     [
