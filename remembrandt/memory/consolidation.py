@@ -70,7 +70,7 @@ def consolidate(
     families.save(learner, staging / WEIGHTS)
     words = spoken(library, staging, family.digest)
     judged = families.load(staging / WEIGHTS, device=str(family.device), precision=family.precision)  # as it will paint
-    seen = [(s.concept.identifier, s.prompt, s.unseen) for s in subjects]
+    seen = [(s.concept.identifier, s.prompt, s.unseen[0]) for s in subjects]
     cases = [Case(word, [(prompt, some or found.pictures[word])]) for word, prompt, some in seen]
     cases += [Case(verdict.TOGETHER, [(p, [s]) for p, s in found.composed])] if found.composed else []
     cases += [Case(verdict.BASE, [(p, [s]) for p, s in found.base])]
