@@ -110,7 +110,7 @@ class Auth:
         path, headers = scope["path"], dict(scope["headers"])
         try:
             if OPEN.fullmatch(path) or self._signed(scope) or self.page(path):
-                await self.app(scope, receive, send)
+                await self.app(scope, _counted(headers, receive), send)
                 return
             user = await run_in_threadpool(self.who, headers)
             if user is None:
@@ -134,7 +134,8 @@ class Auth:
             return None
         if self.provider and token.count(".") == 2:
             name = self.provider.name(token)
-            return users.user(self.store, name) if name else None
+            found = users.user(self.store, name) if name else None
+            return found if found and found.id and found.name == name else None  # never the home's own user
         return users.user_of(self.store, token)
 
     def _signed(self, scope) -> bool:

@@ -19,6 +19,7 @@ from remembrandt.settings import Wrong
 FILES, ENTRY, WHOLE = 1000, 64 * 2**20, 512 * 2**20  # files, bytes of one, bytes of all
 RATIO = 200  # a file that packs better than this is no photo
 PIECE = 2**16
+LABEL = 200  # bytes of a name: file systems take 255
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
@@ -143,7 +144,7 @@ def _inside(name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name or not path.parts:
         raise Wrong("lies outside its folder")
-    if len(path.parts) > 8 or any(len(part.encode()) > 200 for part in path.parts):
+    if len(path.parts) > 8 or any(len(part.encode()) > LABEL for part in path.parts):
         raise Wrong("has a path that is too long")
     return path
 
@@ -151,8 +152,9 @@ def _inside(name: str) -> PurePosixPath:
 def _plain(name: str) -> PurePosixPath:
     """The last part of the name of a file that came by itself."""
     last = PurePosixPath(name.replace("\\", "/")).name
-    plain = "".join(c for c in last if c.isprintable() and c not in '/:*?"<>|')[-100:].strip(".")
-    return PurePosixPath(plain or "file")
+    plain = "".join(c for c in last if c.isprintable() and c not in '/:*?"<>|')
+    short = plain.encode()[-LABEL:].decode(errors="ignore").strip(".")
+    return PurePosixPath(short or "file")
 
 
 def _litter(name: str) -> bool:

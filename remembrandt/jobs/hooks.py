@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import socket
 import threading
 import time
@@ -23,14 +24,15 @@ from remembrandt.store.store import Store
 WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)  # seconds between tries: a day in all
 PATIENCE, PACE = 10.0, 1.0  # seconds that a receiver has to answer; between two looks at what is due
 Document = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 def checked(url: str, *, private: bool = False) -> str:
     """The URL of a webhook, as far as it can be told without asking anybody; `Wrong` if nothing may be sent there."""
     try:
-        parts = urlsplit(url)
+        parts, _ = urlsplit(url), httpx.URL(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         raise Wrong(f"the webhook {url[:200]!r} is no URL") from None
     if parts.scheme not in ("http", "https") or not host or parts.username or len(url) > 2000:
         raise Wrong(f"the webhook {url[:200]!r} must be http:// or https:// and a host")
@@ -72,10 +74,13 @@ class Hooks:
 
     def _run(self) -> None:
         while not self._stop.wait(PACE):
-            for delivery in outbox.due(self._store, time.time()):
-                if self._stop.is_set():
-                    return
-                self.deliver(delivery)
+            try:
+                for delivery in outbox.due(self._store, time.time()):
+                    if self._stop.is_set():
+                        return
+                    self.deliver(delivery)
+            except Exception:  # a locked database, a full disk: they are still due
+                log.exception("webhooks could not be sent; they are tried again")
 
     def deliver(self, delivery: Delivery) -> None:
         """One try."""
@@ -83,7 +88,7 @@ class Hooks:
         try:
             status = self._send(delivery)
             error = "" if 200 <= status < 300 else f"answered {status}" + " (a redirect)" * (300 <= status < 400)
-        except (Wrong, httpx.HTTPError, OSError, ValueError) as fault:
+        except Exception as fault:  # whatever it is, the others' messages still go out
             error = " ".join(str(fault).split())[:300] or type(fault).__name__
         if not error:
             outbox.sent(self._store, delivery.id, status or 200)

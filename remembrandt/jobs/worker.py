@@ -147,11 +147,13 @@ class Worker:
         try:
             if stop.why == "canceled":
                 self.store.finish(job, "canceled")
-                shutil.rmtree(files.folder, ignore_errors=True)
             elif stop.why == "died":
                 queue.died(self.store, job, str(stop), stop.reached)
             else:
                 queue.release(self.store, job)
+            ended = self.store.of(job.owner).job(job.id)
+            if ended and ended.state == "canceled":
+                shutil.rmtree(files.folder, ignore_errors=True)
         except Taken:
             log.warning("job %s is another worker's by now", job.id)
 

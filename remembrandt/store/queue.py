@@ -87,6 +87,8 @@ def canceled(store: Store, job: Job) -> bool:
 def release(store: Store, job: Job) -> None:
     """The worker stops; whoever comes next goes on from the checkpoint. No death of the job's."""
     with writing(store.engine) as connection:
+        if _given_up(connection, job):
+            return
         within.change(connection, job, state="interrupted", lease=None, worker=None)
         within.happened(connection, job.id, "interrupted", {})
 
@@ -95,6 +97,8 @@ def died(store: Store, job: Job, why: str, reached: str | None) -> Job:
     """Its trainer died, having `reached` that checkpoint: it starts again after a while, or is given up."""
     t = schema.jobs
     with writing(store.engine) as connection:
+        if _given_up(connection, job):
+            return within.read(Job, connection.execute(select(t).where(t.c.id == job.id)).one())
         row = within.read(Job, connection.execute(select(t).where(t.c.id == job.id)).one())
         fruitless = 1 if reached != row.reached else row.fruitless + 1
         wait = WAITS[min(row.deaths, len(WAITS) - 1)]
@@ -107,6 +111,16 @@ def died(store: Store, job: Job, why: str, reached: str | None) -> Job:
             within.change(connection, job, state="queued", not_before=time.time() + wait, error=why, **facts)
             within.happened(connection, job.id, "died", {"error": why, "deaths": row.deaths + 1, "again_in": wait})
         return within.read(Job, connection.execute(select(t).where(t.c.id == job.id)).one())
+
+
+def _given_up(connection: Connection, job: Job) -> bool:
+    """A job that was canceled while it ended otherwise does not start again: it is canceled."""
+    t = schema.jobs
+    if not connection.execute(select(t.c.cancel).where(t.c.id == job.id)).scalar():
+        return False
+    within.change(connection, job, state="canceled", lease=None, finished=time.time())
+    within.happened(connection, job.id, "canceled", {})
+    return True
 
 
 def position(store: Store, job: Job) -> int | None:

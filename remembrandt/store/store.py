@@ -234,7 +234,10 @@ class Store:
         if job.state in ("succeeded", "canceled"):
             raise Wrong(f"job {key} is {job.state}: there is nothing to cancel")
         if job.state != "running" or not alive(job.worker or ""):
-            self.finish(job, "canceled")
+            try:
+                self.finish(job, "canceled")
+            except Taken:  # it has just begun
+                return self.cancel(key, alive)
         elif job.priority is None:
             raise Wrong(f"job {key} runs in the foreground elsewhere: press Ctrl-C there")
         else:

@@ -6,6 +6,7 @@ import time
 import jwt
 import pytest
 
+from remembrandt.api import auth
 from remembrandt.api.auth import OPEN, Auth, Links, Provider
 from remembrandt.store import users
 from remembrandt.store.store import Store
@@ -106,7 +107,8 @@ def test_a_revoked_token_is_nobodys_at_once(server):
 
 
 @pytest.mark.parametrize(
-    "claim", [{}, {"exp": -10}, {"iss": "else"}, {"aud": "else"}, {"sub": "nobody"}, {"alg": "none"}]
+    "claim",
+    [{}, {"exp": -10}, {"iss": "else"}, {"aud": "else"}, {"alg": "none"}, *({"sub": s} for s in ("nobody", "local", ""))],
 )
 def test_tokens_of_an_identity_provider(server, claim):
     key = "a secret of thirty-two bytes or more"
@@ -115,7 +117,7 @@ def test_tokens_of_an_identity_provider(server, claim):
     told |= {k: v for k, v in claim.items() if k not in ("exp", "alg")}
     token = jwt.encode(told, None if "alg" in claim else key, algorithm=claim.get("alg", "HS256"))
     found = gate.who({b"authorization": f"Bearer {token}".encode()})
-    assert (found is not None and found.name == "alice") == (claim == {})
+    assert found is None if claim else found.name == "alice"
 
 
 def test_who_asks_too_often_waits(server):
@@ -135,3 +137,12 @@ def test_a_body_that_is_too_large_is_refused_before_it_comes(server):
     with server.http() as http:
         found = http.post("/generate", content=b"{" + b" " * 33 * 2**20, headers={"content-type": "application/json"})
         assert found.status_code == 413 and found.json()["code"] == "too_large"
+
+
+def test_what_comes_by_a_link_is_counted_too(server, monkeypatch):
+    monkeypatch.setattr(auth, "MOST", 1000)
+    with server.http() as http:
+        places = [http.post("/v1/upload/a.zip").json()["upload_url"] for _ in range(2)]
+    with server.http(None) as http:
+        assert http.put(places[0], content=b"x" * 2000).status_code == 413
+        assert http.put(places[1], content=iter([b"x" * 600] * 2)).status_code == 413  # of no length told

@@ -38,6 +38,11 @@ def test_files_and_zips_come_as_they_are(tmp_path):
     ]
 
 
+def test_long_names_of_any_script_are_shortened(tmp_path):
+    [found] = unpack([("猫" * 300 + ".png", io.BytesIO(b"a"))], tmp_path)
+    assert found.name.startswith("猫") and found.suffix == ".png" and found.read_bytes() == b"a"
+
+
 HOSTILE = {
     "up": ("../evil.png", b"x"), "absolute": ("/tmp/evil.png", b"x"), "drive": ("C:\\evil.png", b"x"),
     "back": ("a\\..\\..\\evil.png", b"x"), "deep": ("/".join("abcdefghij") + ".png", b"x"), "long": ("a" * 300, b"x"),

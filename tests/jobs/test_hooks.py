@@ -27,7 +27,7 @@ def test_our_own_network_is_closed(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.com", "example.com", "http://", "http://u:p@example.com", "http://[x", "file:///etc"]
+    "url", ["ftp://example.com", "example.com", "http://", "http://u:p@example.com", "http://[x", "file:///etc", "http://a.b/\x7f"]
 )
 def test_what_is_no_webhook(url):
     with pytest.raises(Wrong):
@@ -84,6 +84,23 @@ def test_an_event_is_signed_and_tried_until_it_arrives(tmp_path):
         Webhook(key).verify(body.replace("1", "2"), headers)
     outbox.replay(store, delivery.id)
     assert len(outbox.due(store, time.time())) == 1
+
+
+def test_a_message_that_cannot_be_sent_stops_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "PACE", 0.01)
+    store, seen = Store(tmp_path, create=True), threading.Event()
+    for url in ("http://a.b/\x7f", "http://127.0.0.1:9/"):  # the first as an older version let it in
+        job = store.queue("generate", {"requests": []}, webhook={"url": url, "events": ["canceled"]})
+        store.finish(job, "canceled")
+
+    def body(delivery):
+        if delivery.url.endswith("/"):
+            seen.set()
+        return {}
+
+    sender = Hooks(store, body, private=True)
+    assert seen.wait(10)
+    sender.close()
 
 
 def test_it_is_tried_for_a_day():

@@ -155,6 +155,29 @@ def test_the_cancellation_of_a_dead_worker_is_kept(store):
     assert store.job(job.id).state == "canceled"
 
 
+@pytest.mark.parametrize("end", [queue.release, lambda store, job: queue.died(store, job, "killed", None)])
+def test_what_was_canceled_while_it_ended_does_not_start_again(store, end):
+    job = store.queue("generate", {})
+    held = claim(store)
+    store.cancel(job.id, living)
+    end(store, held)
+    assert store.job(job.id).state == "canceled" and claim(store) is None
+    assert [e.kind for e in store.events(job.id)][-1] == "canceled"
+
+
+def test_a_job_that_begins_while_it_is_canceled(store, monkeypatch):
+    job, finish = store.queue("generate", {}), store.finish
+
+    def late(one, state):
+        if state == "canceled" and not claimed:
+            claimed.append(claim(store))
+        finish(one, state)
+
+    claimed = []
+    monkeypatch.setattr(store, "finish", late)
+    assert store.cancel(job.id, living).state == "running" and queue.canceled(store, claimed[0])
+
+
 def test_time_left(store, monkeypatch):
     store.queue("generate", {})
     job, clock = claim(store), [1000.0]
