@@ -28,7 +28,6 @@ from remembrandt.engine.engine import ROOM, Engine, Painted, Picture, Ticket
 from remembrandt.family.family import Family
 from remembrandt.jobs import varying, work
 from remembrandt.jobs.files import Home
-from remembrandt.settings import Wrong
 
 PREVIEW = 1.0  # seconds between two previews of a request
 Document = dict[str, Any]
@@ -172,7 +171,7 @@ class Easel:
         try:
             painted = [replace(p, recipe={**p.recipe, **painting.said}) for p in ticket.pictures]
             painting.end(safety.guarded(self.engine.family, painted, painting.request.get("safety")))
-        except Wrong as fault:
+        except Exception as fault:  # out of memory, say: of this request only
             painting.end(fault)
         if painting.user not in {p.user for p in (*self.waiting, *self.live.values())}:
             self.served.pop(painting.user, None)
@@ -242,5 +241,5 @@ def _preview(engine: Engine, ticket: Ticket) -> np.ndarray | None:
     found = next((p.estimate for p in engine.live if p.ticket is ticket and p.estimate is not None), None)
     try:
         return None if found is None else engine.family.decode(found)[0]
-    except Wrong:  # not finite: its end will say so
+    except Exception:  # not finite, out of memory: its end will say so
         return None

@@ -47,7 +47,6 @@ class Held:
     job: Job
     paintings: list[Painting] = field(default_factory=list)
     told: tuple[int, float] = (0, 0.0)  # calls, when
-    beat: float = 0.0
     shown: Any = None
 
     @property
@@ -73,7 +72,9 @@ class Gallery:
         self._bell = lines.SimpleQueue[str]()
         self._stop, self.lost = threading.Event(), 0
         self._thread = threading.Thread(target=self._run, name="gallery", daemon=True)
+        self._beats = threading.Thread(target=self._beat, name="gallery leases", daemon=True)
         self._thread.start()
+        self._beats.start()
 
     def enter(self, owner: str, request: Document, *, key: str | None = None, webhook: dict | None = None) -> Entered:
         """Queue the pictures of `request["requests"]`, in `format`; the row is there when this returns."""
@@ -106,6 +107,7 @@ class Gallery:
         self._stop.set()
         self._bell.put("")
         self._thread.join()
+        self._beats.join()
 
     # -- the thread --------------------------------------------------------------------------------
 
@@ -129,6 +131,13 @@ class Gallery:
                 return
             self._claim()
 
+    def _beat(self) -> None:
+        """Keep the leases, also while the other thread waits for a family to be loaded."""
+        while not self._stop.wait(BEAT):
+            for held in [*self._held.values()]:
+                with suppress(Exception):  # lost: `_look` hears of it; a full disk: a lease outlives beats
+                    queue.beat(self.store, held.job)
+
     def _claim(self) -> None:
         """Up to `CLAIMED` jobs, and one of everybody who has none with the painter."""
         while True:
@@ -139,7 +148,7 @@ class Gallery:
             job = queue.claim(self.store, KINDS, me(), alive)
             if job is None:
                 return
-            self._held[job.id] = held = Held(job, beat=time.monotonic())
+            self._held[job.id] = held = Held(job)
             try:
                 for request in job.request["requests"]:
                     painting = self.painter.ask(job.owner, self._given(job, request), watched=True)
@@ -165,9 +174,6 @@ class Gallery:
             for painting in held.paintings:
                 painting.cancel()
             return
-        if now - held.beat > BEAT:
-            queue.beat(self.store, held.job)
-            held.beat = now
         if calls != held.told[0] and now - held.told[1] > TELL:
             total = sum(p.total or 0 for p in held.paintings)
             told = {"stage": "painting", "step": calls, "total": max(total, calls)}
@@ -201,14 +207,20 @@ class Gallery:
         store, format = self.store.of(held.job.owner), held.job.request.get("format", "png")
         owner = users.user(self.store, held.job.owner)
         most = quota(owner, self.settings) if owner and self.settings else None
+        queue.beat(self.store, held.job)  # it is still ours: what lies there is of an attempt that died at this
+        blobs.drop_images(store, [i.id for i in blobs.images_of(store, held.job.id)])
         images = []
-        for picture in painted:
-            data, model = recipe.written(picture, recipe.FORMATS[f".{format}"]), picture.recipe.get("model")
-            kept = blobs.add_image(
-                store, self.home.path, data, picture.recipe, job=held.job.id, model=model, quota=most
-            )
-            images.append(told(kept.id, picture.recipe, format))
-        self.store.finish(held.job, "succeeded", result={"images": images})
+        try:
+            for picture in painted:
+                data, model = recipe.written(picture, recipe.FORMATS[f".{format}"]), picture.recipe.get("model")
+                kept = blobs.add_image(
+                    store, self.home.path, data, picture.recipe, job=held.job.id, model=model, quota=most
+                )
+                images.append(told(kept.id, picture.recipe, format))
+            self.store.finish(held.job, "succeeded", result={"images": images})
+        except BaseException:
+            blobs.drop_images(store, [image["id"] for image in images])
+            raise
         self._settle(held, images)
 
     def _fail(self, held: Held, fault: Exception) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -110,6 +111,19 @@ def drop(store: Store, key: str) -> None:
 def drop_image(store: Store, key: str) -> None:
     """Give a picture up."""
     _drop(store, schema.images, key, "image")
+
+
+def images_of(store: Store, job: str) -> list[Image]:
+    """The owner's pictures of one job."""
+    t = schema.images
+    return store._all(Image, select(t).where(t.c.job == job, t.c.owner == store.owner))
+
+
+def drop_images(store: Store, keys: list[str]) -> None:
+    """Give these up."""
+    for key in keys:
+        with suppress(Missing):
+            drop_image(store, key)
 
 
 def used(store: Store) -> int:

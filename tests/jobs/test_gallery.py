@@ -1,5 +1,6 @@
 """Painting jobs between queue and painter: nobody is kept out, nothing is lost or done twice when the server stops."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -76,4 +77,46 @@ def test_what_fails_says_why_and_what_is_canceled_ends(tiny, tmp_path):
         assert time.monotonic() - began < 10 and place.store.job(gone.job.id).state == "canceled"
         assert place.painter.shelf.held() == 0 and not blobs.images(place.store)
     finally:
+        place.close()
+
+
+def test_pictures_of_a_job_are_kept_together_and_once(tiny, tmp_path, monkeypatch):
+    store = Store(tmp_path, create=True)
+    job = store.queue("generate", plain(tiny, n=2, steps=1))
+    blobs.add_image(store, tmp_path, b"of an attempt that died", {"seed": 0}, job=job.id)
+    place = opened(tiny, tmp_path)
+    try:
+        while store.job(job.id).state != "succeeded":
+            time.sleep(0.05)
+        assert [r.recipe["seed"] for r in blobs.images_of(store, job.id)] == [0, 1]
+        monkeypatch.setattr(galleries, "quota", lambda user, settings: blobs.used(store) + 20_000)
+        place.settings = True  # such that there is a quota
+        full = place.enter("", plain(tiny, n=20, steps=1, seed=7))
+        with pytest.raises(Wrong, match="more than"):
+            full.future.result(60)
+        assert not blobs.images_of(store, full.job.id)
+    finally:
+        place.close()
+
+
+def test_leases_are_kept_while_a_family_loads(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(galleries, "BEAT", 0.05)
+    store, going = Store(tmp_path, create=True), threading.Event()
+
+    def load(*where, own):
+        assert going.wait(60)
+        return replace(tiny)
+
+    place = Gallery(store, Home(tmp_path), Painter(load, Home(tmp_path)))
+    try:
+        job = place.enter("", plain(tiny, steps=1)).job
+        while not (first := store.job(job.id).heartbeat):
+            time.sleep(0.01)
+        for _ in range(200):
+            if store.job(job.id).heartbeat > first:
+                break
+            time.sleep(0.05)
+        assert store.job(job.id).heartbeat > first
+    finally:
+        going.set()
         place.close()

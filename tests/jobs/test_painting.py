@@ -161,6 +161,22 @@ def test_a_fault_ends_its_own_request(tiny, shelved):
     assert board.idle and board.shelf.held() == 0
 
 
+def test_a_fault_of_the_end_ends_its_own_request(tiny, shelved, monkeypatch):
+    guarded = easels.safety.guarded
+
+    def failing(family, painted, policy=None):
+        if any(p.recipe["seed"] == 1 for p in painted):
+            raise RuntimeError("no memory for the checker")
+        return guarded(family, painted, policy)
+
+    monkeypatch.setattr(easels.safety, "guarded", failing)
+    board = easel(tiny, shelved)
+    good, bad = (Painting("a", asked(tiny, seed=k)) for k in (0, 1))
+    ran(board, good, bad)
+    assert len(good.future.result()) == 1
+    assert isinstance(bad.future.exception(), RuntimeError) and board.idle
+
+
 def test_out_of_memory_halves_the_step_and_repeats_it(tiny, shelved, monkeypatch):
     board = easel(tiny, shelved)
     paintings = [Painting("a", asked(tiny, seed=k)) for k in range(8)]
