@@ -138,7 +138,9 @@ class Caller:
             done = (202, await run_in_threadpool(self.job, kept.id)) if made else await do(kept.id)
             found = _answered(done, status)
         except BaseException:
-            await run_in_threadpool(remembering.release, self.store, self.key)
+            made = await run_in_threadpool(self.store.job, kept.id)
+            if made is None or made.state in ENDED:  # else it goes on with the next server, and is not begun twice
+                await run_in_threadpool(remembering.release, self.store, self.key)
             raise
         answer = {"status": found.status_code, "body": json.loads(bytes(found.body) or b"null")}
         await run_in_threadpool(remembering.remember, self.store, self.key, answer)

@@ -104,6 +104,8 @@ class _Place:
 
 def _zip(name: str, file: BinaryIO, store: _Place) -> list[str]:
     faults = []
+    if _listed(file) > 10 * FILES:
+        return [f"{_shown(name)} holds too many files: send at most {FILES}"]
     try:
         with zipfile.ZipFile(file) as archive:
             infos = [i for i in archive.infolist() if not i.is_dir() and not _litter(i.filename)]
@@ -124,6 +126,16 @@ def _zip(name: str, file: BinaryIO, store: _Place) -> list[str]:
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError):
         faults.append(f"{_shown(name)} is a damaged zip")
     return faults
+
+
+def _listed(file: BinaryIO) -> int:
+    """How many files a zip may list, counted in passing: `zipfile` reads the whole list into memory."""
+    found, tail = 0, b""
+    while piece := file.read(2**20):
+        found += (tail + piece).count(b"PK\x01\x02")
+        tail = (tail + piece)[-3:]
+    file.seek(0)
+    return found
 
 
 def _safe(info: zipfile.ZipInfo) -> zipfile.ZipInfo:

@@ -77,6 +77,14 @@ def test_sizes_are_counted_not_believed(tmp_path, monkeypatch):
     assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) < 4000
 
 
+def test_a_list_that_is_too_long_is_not_read(tmp_path, monkeypatch):
+    many = zipped(*((f"{k}.png", b"") for k in range(60)))
+    monkeypatch.setattr(arriving, "FILES", 5)
+    monkeypatch.setattr(arriving.zipfile, "ZipFile", None)
+    with pytest.raises(Faulty, match="too many files: send at most 5"):
+        unpack([("many.zip", many)], tmp_path)
+
+
 def test_damaged_zips_and_polyglots_are_no_surprise(tmp_path):
     whole = zipped(("a.png", b"x" * 1000), ("b.png", b"y" * 1000)).getvalue()
     for k in range(0, len(whole), 7):
