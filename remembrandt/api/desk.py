@@ -23,7 +23,7 @@ from remembrandt.jobs.gallery import Entered, Gallery, quota, told
 from remembrandt.service import Service
 from remembrandt.settings import Missing, Wrong
 from remembrandt.store import blobs, remembering
-from remembrandt.store.rows import Job, User
+from remembrandt.store.rows import Happened, Job, User
 from remembrandt.store.store import Store, new_id
 
 Document = dict[str, Any]
@@ -173,10 +173,23 @@ def plain(job: Document) -> Document:
     previews = [f"/jobs/{job['id']}/preview"] if job.get("previews") else []
     kept = {k: v for k, v in job.items() if k not in ("request", "previews")}
     if isinstance(kept.get("result"), dict):
-        kept["result"] = {k: v for k, v in kept["result"].items() if k not in ("path", "report", "sheet", "plot")}
-        if isinstance(ladder := kept["result"].get("ladder"), dict):
-            kept["result"]["ladder"] = {k: v for k, v in ladder.items() if k != "picture"}
+        kept["result"] = _bare(kept["result"])
     return {**kept, "previews": previews}
+
+
+def event(happened: Happened) -> Document:
+    """What happened to a job, likewise without paths."""
+    data = _bare(happened.data)
+    if data.get("preview"):
+        data["preview"] = f"/jobs/{happened.job}/preview"
+    return {"seq": happened.seq, "kind": happened.kind, "time": happened.time, **data}
+
+
+def _bare(result: Mapping[str, Any]) -> Document:
+    found = {k: v for k, v in result.items() if k not in ("path", "report", "sheet", "plot")}
+    if isinstance(ladder := found.get("ladder"), dict):
+        found["ladder"] = {k: v for k, v in ladder.items() if k != "picture"}
+    return found
 
 
 def image(row) -> Document:

@@ -60,7 +60,7 @@ def models(me: Me) -> Document:
 @router.get("/models/{id}")
 def model(me: Me, id: str) -> Document:
     """One model, its concepts and its versions."""
-    return me.service.model(known(me, id))
+    return shown(me.service.model(known(me, id)))
 
 
 @router.delete("/models/{id}")
@@ -199,6 +199,12 @@ def families(me: Me) -> Document:
     """What a new model can stand on."""
     own = not me.user.id
     return {"families": [row if own else {"name": row["name"]} for row in me.service.families()]}
+
+
+def shown(model: Document) -> Document:
+    """A model without what only this machine can use: where its base lies."""
+    base = model["base"]
+    return model if isinstance(base, str) else {**model, "base": {k: base[k] for k in ("name", "digest")}}
 
 
 async def once(me: desk.Caller, mark: list, do) -> Response:

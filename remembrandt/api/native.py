@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from remembrandt.api.desk import DAY, ENDED, Caller, Me, plain
+from remembrandt.api.desk import DAY, ENDED, Caller, Me, event, plain
 from remembrandt.api.problems import Problem
 from remembrandt.api.varied import Seen, sees, varying
 from remembrandt.jobs import arriving, telling, wishes
@@ -264,10 +264,10 @@ async def events(
         after, quiet = int(last_event_id or 0), 0.0
         while True:
             ended = (await run_in_threadpool(me.row, id)).state in ENDED  # before the events: none is missed
-            for event in await run_in_threadpool(me.store.events, id, after):
-                after, quiet = event.seq, 0.0
-                told = {"seq": event.seq, "kind": event.kind, "time": event.time, **event.data}
-                yield f"id: {event.seq}\nevent: {event.kind}\ndata: {json.dumps(told, default=str)}\n\n"
+            for happened in await run_in_threadpool(me.store.events, id, after):
+                after, quiet = happened.seq, 0.0
+                told = json.dumps(event(happened), default=str)
+                yield f"id: {happened.seq}\nevent: {happened.kind}\ndata: {told}\n\n"
             if ended:
                 last = json.dumps(await run_in_threadpool(me.job, id), default=str)
                 yield f"event: job\ndata: {last}\n\n"

@@ -1,14 +1,17 @@
-"""One Idempotency-Key, one deed: also when the server stops in the midst of it."""
+"""What every route answers by: one Idempotency-Key, one deed; and no path of the server's."""
 
 import asyncio
+import json
 
 import pytest
 
 from remembrandt.api.auth import Links
-from remembrandt.api.desk import Caller, Desk
+from remembrandt.api.desk import Caller, Desk, event, plain
+from remembrandt.api.keeping import shown
 from remembrandt.api.problems import Problem
 from remembrandt.jobs.files import Home
 from remembrandt.store.remembering import InFlight
+from remembrandt.store.rows import Happened
 from remembrandt.store.store import Store
 from remembrandt.store.users import LOCAL
 
@@ -29,3 +32,13 @@ def test_what_goes_on_is_not_begun_again(tmp_path, state, again, jobs):
     with pytest.raises(again):
         asyncio.run(me.once("a request", stopped))
     assert len(store.jobs()) == jobs
+
+
+def test_clients_are_told_no_paths():
+    lesson = {"identifier": "brc", "path": "/home/x", "ladder": {"picture": "/home/y", "rungs": [1]}}
+    told = [event(Happened("j", 1, 0.0, "progress", {"stage": "training", "preview": "/home/x.png"}))]
+    told += [event(Happened("j", 2, 0.0, "succeeded", lesson)), plain({"id": "j", "result": lesson, "request": {}})]
+    told += [shown({"name": "mine", "base": {"source": "/home/b", "folder": "/home/c", "name": "b", "digest": "d"}})]
+    assert "/home" not in json.dumps(told)
+    assert told[0]["preview"] == "/jobs/j/preview" and told[1]["identifier"] == "brc"
+    assert told[1]["ladder"] == {"rungs": [1]} and told[3]["base"] == {"name": "b", "digest": "d"}
