@@ -28,6 +28,7 @@ from remembrandt.engine.engine import ROOM, Engine, Painted, Picture, Ticket
 from remembrandt.family.family import Family
 from remembrandt.jobs import varying, work
 from remembrandt.jobs.files import Home
+from remembrandt.report import silent
 
 PREVIEW = 1.0  # seconds between two previews of a request
 Document = dict[str, Any]
@@ -170,6 +171,8 @@ class Easel:
         self.engine.cancel(ticket)
         try:
             painted = [replace(p, recipe={**p.recipe, **painting.said}) for p in ticket.pictures]
+            if painted:
+                painted = varying.copying(painting.request, painted, work.open_picture, silent)
             painting.end(safety.guarded(self.engine.family, painted, painting.request.get("safety")))
         except Exception as fault:  # out of memory, say: of this request only
             painting.end(fault)
