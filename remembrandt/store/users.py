@@ -31,6 +31,8 @@ def add(store: Store, name: str, scopes: tuple[str, ...] = SCOPES, quota: int | 
     for scope in scopes:
         if scope not in SCOPES:
             raise Wrong(f"there is no scope {scope!r}: there are {', '.join(SCOPES)}")
+    if quota is not None and not 1 <= quota < 2**63:
+        raise Wrong(f"a quota is a number of bytes from 1 on, not {quota}")
     made = User(new_id(), name, list(scopes), quota, created=time.time())
     t = schema.users
     with writing(store.engine) as connection:

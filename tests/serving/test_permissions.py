@@ -7,6 +7,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from remembrandt import display
 from remembrandt.cli import app
 from remembrandt.jobs import expiring, leaving, painters
 from remembrandt.jobs.entering import Ticket
@@ -208,5 +209,6 @@ def test_users_on_the_command_line(home):
     more = run("token", "ann")["token"]
     assert run("revoke", more) == {"revoked": 1} and users.user_of(store, more) is None
     rows = {row["user"]: row for row in run("list")}
+    assert display.cell("consent", 1e9).startswith("2001-09")  # in the table, a day
     assert rows["ann"]["scopes"] == ["private"] and rows["ann"]["quota"] == 1000 and "local" in rows
     assert run("revoke", "ann", "--erase")["user"] == "ann" and [r["user"] for r in run("list")] == ["local"]

@@ -54,6 +54,9 @@ def test_tokens(store):
         users.add(store, "ann")
     with pytest.raises(Wrong, match="user name"):
         users.add(store, "a b")
+    for quota in (-5, 0, 2**63):  # 0 would be everybody's, not none
+        with pytest.raises(Wrong, match="quota"):
+            users.add(store, "bob", quota=quota)
     assert [u.name for u in users.users(store)] == ["local", "ann"]
     assert users.secret(store, ann.id) == users.secret(store, ann.id) != users.secret(store, "")
 
