@@ -200,6 +200,7 @@ PAINTINGS = {
     "a grid over nothing": (["--grid", "stepps=1,2"], "did you mean 'steps'"),
     "a grid of words": (["--grid", "steps=1,two"], "takes numbers"),
     "three grids": (["--grid", "steps=1", "--grid", "seed=1", "--grid", "guidance=1"], "one or two"),
+    "a grid over one option twice": (["--grid", "seed=1,2", "--grid", "seed=3"], "an option once"),
     "a weight out of range": (["--negative", "(a:7)"], "from 0 to 5"),
 }
 

@@ -79,7 +79,7 @@ Json = Annotated[bool, Option("--json", help="One JSON document on stdout and no
 Verbose = Annotated[bool, Option("--verbose", "-v", help="Library warnings, and tracebacks.")]
 Device = Annotated[str | None, Option(help="cpu, cuda or mps; chosen by itself.")]
 Precision = Annotated[str | None, Option(help="fp32, fp16 or bf16; chosen by itself.")]
-Policy = Annotated[str | None, Option(help="How replay divides its images: balanced or big.")]
+Policy = Annotated[str | None, Option(help="How replay divides its images: balanced, big or category-alone.")]
 Name = Annotated[str, Argument(help="The model.")]
 Out = Annotated[Path | None, Option("--out", "-o", help="The folder to write to.")]
 
@@ -102,7 +102,7 @@ def command(
 
             service = Service(settings(home, device, precision))
             if name in ALONE:
-                _alone(service.settings.home)
+                alone(service.settings.home)
             try:
                 with display.progress() as tell:
                     document = function(service, tell, **given)
@@ -135,7 +135,7 @@ def command(
     return decorate
 
 
-def _alone(home: Path) -> None:
+def alone(home: Path) -> None:
     """`Wrong` while a server holds the home."""
     from remembrandt.jobs.holding import holder
 
@@ -200,8 +200,10 @@ def crossed(given: list[str] | None) -> dict[str, list[Any]]:
         except ValueError:
             raise Wrong(f"--grid {option}= takes numbers, not {word!r}") from None
 
-    options = pairs(given, "--grid").items()
-    return {option: [read(option, word.strip()) for word in text.split(",")] for option, text in options}
+    options = pairs(given, "--grid")
+    if len(options) < len(given or []):
+        raise Wrong("--grid takes an option once, with all its values: --grid seed=1,2")
+    return {option: [read(option, word.strip()) for word in text.split(",")] for option, text in options.items()}
 
 
 def table(*columns: str, empty: str) -> Callable[[list[Document]], Any]:

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from remembrandt.cli.command import (
     Document,
     Name,
+    alone,
     app,
     command,
     concepts,
@@ -65,6 +66,7 @@ def models_versions(
         if concept is not None:
             raise Wrong("--concept belongs to --pick STEPS")
         return service.versions(name)
+    alone(service.settings.home)
     return service.pick(name, pick, concept)
 
 
@@ -235,5 +237,5 @@ def jobs_resume(service, tell, job: Job):
 
 @command(jobs, "cancel", facts)
 def jobs_cancel(service, tell, job: Job):
-    """Give up a job that does not run; its files go."""
+    """Give up a job that waits, or that the server runs; its files go."""
     return service.cancel(job)

@@ -7,6 +7,7 @@ import subprocess
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from remembrandt import serving
 from remembrandt.cli import app
@@ -51,6 +52,14 @@ def test_who_holds_a_home(tmp_path):
         (tmp_path / "server.json").write_text('{"url": "http://x", "worker": "1 2 3"}')  # of a process that is gone
         assert holder(tmp_path) is None
     assert holder(tmp_path) is None and not list(tmp_path.iterdir())
+
+
+def test_what_changes_models_does_nothing_beside_a_server(tmp_path):
+    with held(tmp_path, "http://x"):
+        for words in (["clean"], ["models", "versions", "--pick", "3"]):
+            done = CliRunner().invoke(app, [*words, "--home", str(tmp_path)])
+            assert done.exit_code == 2 and "http://x" in done.stderr
+        assert CliRunner().invoke(app, ["jobs", "list", "--home", str(tmp_path)]).exit_code == 0
 
 
 def test_others_are_let_in_only_where_there_are_users(tmp_path):
