@@ -53,7 +53,7 @@ def _read(row: dict, value: Any) -> Any:
             if number != int(number):
                 raise ValueError
             number = int(number)
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # over HTTP a value may be any JSON
         raise Wrong(f"{name} must be {_NOUN[row['type']]}, not {value!r}") from None
     if not (low is None or number >= low) or not (high is None or number <= high):
         raise Wrong(f"{name} must be {_span(low, high)}, not {value}")

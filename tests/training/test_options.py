@@ -30,6 +30,7 @@ def test_text_and_numbers_are_read():
         ({"angle": "inf"}, "angle must be from"),
         ({"steps": "inf"}, "steps must be a whole number"),
         ({"steps": "nan"}, "steps must be a whole number"),
+        ({"steps": [1]}, "steps must be a whole number"),
         ({"warmup": -1}, "warmup must be at least 0, not -1"),
         ({"learning_rate": 0}, "learning_rate must be"),
     ],
