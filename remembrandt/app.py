@@ -91,6 +91,7 @@ def build(
     app.include_router(openai.models)
     app.add_api_route("/sign-in", sign_in, include_in_schema=False)
     page = mount(app) if mount else lambda path: False
+    app.state.first = "/" if mount else "/docs"
     app.add_middleware(Auth, store=store, links=links, provider=provider, page=page, rate=rate)
     app.add_middleware(_Counted)
     return app
@@ -117,7 +118,7 @@ def sign_in(request: Request, code: str = "") -> RedirectResponse:
         raise Problem(401, "unauthorized", "this link was used: start `remembrandt serve` again for another")
     links.sign_in = None
     token = users.token(request.app.state.desk.store, users.LOCAL.name, "sign-in link")
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse(request.app.state.first, 303)
     answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer
 

@@ -84,6 +84,8 @@ def queued(me: Caller, asked: Generate, key: str) -> Entered:
     wish["size"] = asked.size and [int(side) for side in asked.size.split("x")]
     if not varied and (asked.mix or asked.edit):
         raise Wrong("mix and edit are for the task variations")
+    if varied and (asked.mask, asked.strength, asked.expand) != (None, None, None):
+        raise Wrong("variations over HTTP are painted from noise: they take no mask, strength or expand")
     if asked.task is not None and not varied:
         fits(asked)
     for part in ("image", "mask"):

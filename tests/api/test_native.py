@@ -117,6 +117,8 @@ def test_pictures_are_varied(server):
         told = {**body, "mix": [{"text": "/etc/passwd"}]}  # a text is never a path; this model reads no texts
         for bad in ({}, {"image": None}, {"mix": [{}]}, {"model": "small"}, {"task": None}):
             assert http.post("/generate", json={**told, **bad}).status_code == 422
+        for over in ({"mask": second}, {"strength": 0.5}, {"expand": [8, 8, 8, 8]}):  # else they would do nothing
+            assert "from noise" in http.post("/generate", json={**body, **over}).json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,8 @@ def test_health_and_metrics_need_no_token_and_the_page_a_link(server):
         assert "alice" not in text and server.lesson["identifier"] not in text
         server.app.state.links.sign_in = "once"
         assert http.get("/sign-in", params={"code": "twice"}).status_code == 401
-        assert http.get("/sign-in", params={"code": "once"}).status_code == 303
+        found = http.get("/sign-in", params={"code": "once"})
+        assert found.status_code == 303 and http.get(found.headers["location"]).status_code == 200
         assert http.get("/sign-in", params={"code": "once"}).status_code == 401
         assert http.get("/models").status_code == 200  # by the cookie, as the home's own user
         assert "concepts" in http.get("/models").json()["models"][0]
