@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from remembrandt.jobs import varying
 from remembrandt.jobs.given import paths, pictures
 from remembrandt.report import Event, Progress, silent
 from remembrandt.settings import Missing, Wrong
@@ -74,11 +75,16 @@ class Client:
         answer = self._create("/generate", json={k: v for k, v in asked.items() if v is not None})
         return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]
 
-    def variations(self, images, *, prompt: str = "", mix=(), edit: str | None = None, **options: Any):
-        """Variations (PIL) of each picture; `mix` of texts and pictures, alone or with a weight; "FROM->TO:WEIGHT"."""
-        several = list(images) if isinstance(images, list | tuple) else [images]
-        asked = _given(mix=[self._mixed(each) for each in mix], edit=edit and _edit(edit), task="variations", **options)
-        return [found for image in several for found in self.generate(prompt, image=image, **asked)]
+    def variations(
+        self, images, *, prompt: str = "", mix=(), edit: str | None = None, blend: str = "slerp", **options: Any
+    ) -> list[Image.Image]:
+        """Variations (PIL) of each picture; `mix`, `edit` and errors as `Studio.variations`."""
+        with varying.given(images, mix, edit, blend) as seen:
+            mixed, moved = [self._mixed(each) for each in seen[0]["mix"]], seen[0]["edit"]
+            if moved:
+                moved = {"source": moved["from"], "target": moved["to"], "weight": moved["weight"]}
+            asked = _given(task="variations", mix=mixed, edit=moved, blend=blend, **options)
+            return [found for one in seen for found in self.generate(prompt, image=one["picture"], **asked)]
 
     def consolidate(
         self, model: str = "mine", to: str | None = None, *, progress: Progress = silent, **options: Any
@@ -172,15 +178,14 @@ class Client:
 
     def upload(self, file: str | Path) -> Document:
         """Keep a file on the server: `{id, ...}`."""
+        if not Path(file).is_file():
+            raise Wrong(f"there is no file {file}")
         with open(file, "rb") as opened:
             return self._create("/uploads", files={"file": (Path(file).name, opened)})
 
-    def _mixed(self, each: Any) -> Document:
-        what, weight = each if isinstance(each, tuple) else (each, 1.0)
-        if isinstance(what, str) and not Path(what).expanduser().exists():
-            return {"text": what, "weight": weight}
-        with pictures(image=what) as given:
-            return {"image": self.upload(str(given["image"]))["id"], "weight": weight}
+    def _mixed(self, each: Document) -> Document:
+        what = {"text": each["text"]} if "text" in each else {"image": self.upload(each["picture"])["id"]}
+        return {**what, "weight": each["weight"]}
 
     def _wait(self, job: Document, progress: Progress) -> Document:
         """The result of a job, told on the way; a lost connection is taken up where it was."""
@@ -242,14 +247,6 @@ class Client:
         answer = self._http.request(method, path, **how)
         _raise(answer)
         return answer.json()
-
-
-def _edit(text: str) -> Document:
-    said, colon, weight = text.rpartition(":")
-    source, arrow, target = (said if colon else text).partition("->")
-    if not arrow:
-        raise Wrong(f'edit takes "FROM->TO" or "FROM->TO:WEIGHT", not {text!r}')
-    return {"source": source.strip(), "target": target.strip(), "weight": float(weight) if colon else 1.0}
 
 
 def _raise(answer: httpx.Response) -> None:

@@ -12,6 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -185,6 +186,33 @@ def test_our_own_client(server, tmp_path):
     work.join()
     assert lesson.model == "birds" and lesson.retention["published"]
     assert client.delete_model("birds")
+
+
+def test_variations_are_asked_for_as_in_python():
+    import remembrandt
+
+    sent = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/uploads":
+            return httpx.Response(201, json={"id": "kept"})
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json={"images": []})
+
+    client = remembrandt.Client("http://server", "token")
+    client._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://server")
+    picture = Image.new("RGB", (8, 8))
+    client.variations(picture, mix=["a red dog:0.5", (picture, 2.0)], edit="dog->cat:2", blend="sum")
+    mix = [{"text": "a red dog", "weight": 0.5}, {"image": "kept", "weight": 2.0}]
+    asked = {"mix": mix, "edit": {"source": "dog", "target": "cat", "weight": 2.0}, "blend": "sum", "image": "kept"}
+    assert sent[0] | asked == sent[0] and sent[0]["task"] == "variations"
+    for wrong in ({"mix": ["no.png"]}, {"mix": [("a dog", -1)]}, {"edit": "dog"}, {"blend": "mean"}):
+        with pytest.raises(remembrandt.settings.Wrong):
+            client.variations(picture, **wrong)
+    for ask in (client.variations, lambda place: client.generate("a dog", image=place)):
+        with pytest.raises(remembrandt.settings.Wrong, match="there is no"):
+            ask("no.png")
+    assert len(sent) == 1
 
 
 def worked(server) -> None:
