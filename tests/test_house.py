@@ -187,7 +187,7 @@ def test_every_command_and_its_options_are_documented():
     from remembrandt.cli import app
 
     text = (ROOT / "docs" / "reference.md").read_text()
-    known = headings("reference.md")
+    known, computing = headings("reference.md"), set()
 
     def visit(command, path: str) -> None:
         inside = getattr(command, "commands", None)
@@ -196,12 +196,16 @@ def test_every_command_and_its_options_are_documented():
                 visit(below, f"{path} {name}".strip())
             return
         assert path in known, f"docs/reference.md lacks a heading for `{path}`"
+        if any(parameter.name == "precision" for parameter in command.params):
+            computing.add(path)
         for parameter in command.params:
             for word in parameter.opts:
                 said = re.search(rf"{word}(?![\w-])", text)
                 assert said or not word.startswith("--"), f"docs/reference.md lacks {word}"
 
     visit(typer.main.get_command(app), "")
+    told = re.search(r"Commands that compute \(([^)]*)\)", text)
+    assert told and set(re.findall(r"`([^`]+)`", told[1])) == computing
 
 
 def test_the_seeds_name_commands_that_exist():
