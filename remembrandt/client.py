@@ -283,4 +283,6 @@ def _zip(photos: Path | list[Path]) -> bytes:
         for place, name in found:
             if place.is_file():
                 archive.write(place, name)
+            elif several:
+                raise Wrong(f"there is no picture {place}")
     return data.getvalue()

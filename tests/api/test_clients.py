@@ -209,7 +209,8 @@ def test_variations_are_asked_for_as_in_python():
     for wrong in ({"mix": ["no.png"]}, {"mix": [("a dog", -1)]}, {"edit": "dog"}, {"blend": "mean"}):
         with pytest.raises(remembrandt.settings.Wrong):
             client.variations(picture, **wrong)
-    for ask in (client.variations, lambda place: client.generate("a dog", image=place)):
+    paint, teach = lambda p: client.generate("a dog", image=p), lambda p: client.finetune([p], "dog")
+    for ask in (client.variations, paint, teach):
         with pytest.raises(remembrandt.settings.Wrong, match="there is no"):
             ask("no.png")
     assert len(sent) == 1
