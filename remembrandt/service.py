@@ -533,7 +533,8 @@ class Service:
         from remembrandt.store import users
         from remembrandt.store.rows import SCOPES
 
-        made, token = users.add(self._store(create=True), name, tuple(scopes or SCOPES), quota)
+        users.checked(name, asked := tuple(scopes or SCOPES), quota)  # before there is a home
+        made, token = users.add(self._store(create=True), name, asked, quota)
         return {"user": made.name, "token": token, "id": made.id}
 
     def add_token(self, name: str) -> Document:

@@ -26,7 +26,7 @@ def serve(
     from remembrandt.store import users
     from remembrandt.store.store import Store
 
-    known = [user for user in users.users(Store(settings.home, create=True)) if user.id]
+    known = [user for user in users.users(Store(settings.home)) if user.id]
     if not loopback and not known:
         raise Wrong(f"others can reach {host}, and there are no users yet: `remembrandt users add NAME` makes one")
     with listening(host, port) as listener:

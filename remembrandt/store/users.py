@@ -24,8 +24,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 LOCAL = User("", "local", list(SCOPES))
 
 
-def add(store: Store, name: str, scopes: tuple[str, ...] = SCOPES, quota: int | None = None) -> tuple[User, str]:
-    """A new user and their first token, which is told this once."""
+def checked(name: str, scopes: tuple[str, ...] = SCOPES, quota: int | None = None) -> None:
+    """`Wrong` unless there may be such a user."""
     if not NAME.fullmatch(name):
         raise Wrong(f"user name {name!r} must be letters, digits, '-', '_', '.' and '@', 64 at most")
     for scope in scopes:
@@ -33,6 +33,11 @@ def add(store: Store, name: str, scopes: tuple[str, ...] = SCOPES, quota: int | 
             raise Wrong(f"there is no scope {scope!r}: there are {', '.join(SCOPES)}")
     if quota is not None and not 1 <= quota < 2**63:
         raise Wrong(f"a quota is a number of bytes from 1 on, not {quota}")
+
+
+def add(store: Store, name: str, scopes: tuple[str, ...] = SCOPES, quota: int | None = None) -> tuple[User, str]:
+    """A new user and their first token, which is told this once."""
+    checked(name, scopes, quota)
     made = User(new_id(), name, list(scopes), quota, created=time.time())
     t = schema.users
     with writing(store.engine) as connection:

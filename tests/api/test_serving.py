@@ -66,7 +66,8 @@ def test_others_are_let_in_only_where_there_are_users(tmp_path):
     assert loopback("127.0.0.1") and loopback("::1") and loopback("localhost") and not loopback("0.0.0.0")
     say = pytest.fail
     with pytest.raises(Wrong, match="users add"):
-        serving.serve(Settings(tmp_path), "0.0.0.0", 0, private_webhooks=False, loopback=False, say=say)
+        serving.serve(Settings(tmp_path / "home"), "0.0.0.0", 0, private_webhooks=False, loopback=False, say=say)
+    assert not list(tmp_path.iterdir())
     with serving.listening("127.0.0.1", 0) as held:
         port = held.getsockname()[1]
         with pytest.raises(Wrong, match="cannot listen"):

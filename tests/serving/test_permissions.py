@@ -197,6 +197,12 @@ def test_leaving_waits_for_workers(service, home):
     assert receipt["jobs"] == 1 and store.job(held.id).state == "canceled" and store.job(held.id).request == {}
 
 
+def test_a_user_that_may_not_be_leaves_no_home(tmp_path):
+    for words in (["a b"], ["ann", "--scope", "nosuch"], ["ann", "--quota", "-5"]):
+        done = CliRunner().invoke(app, ["users", "add", *words, "--home", str(tmp_path / "home")])
+        assert done.exit_code == 2 and done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
 def test_users_on_the_command_line(home):
     def run(*words) -> dict:
         done = CliRunner().invoke(app, ["users", *words, "--home", str(home.path), "--json"])
