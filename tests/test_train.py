@@ -53,6 +53,14 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(tiny_folder, data, tmp_pat
     assert not (tmp_path / "model").exists()
 
 
+def test_without_captions_nothing_is_encoded_nor_promised(tmp_path):
+    words = ["train", "pocket", "text-to-image", "--data", photos(tmp_path / "dog"), "-o", tmp_path / "model"]
+    for more in ([], ["--dry-run"]):
+        done = call(*words, *more)
+        assert done.exit_code == 2 and "caption" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "model").exists()
+
+
 def test_recipes_are_listed():
     rows = json.loads(call("recipes", "--json").stdout)
     assert {row["name"] for row in rows} >= {"variations", "inpaint", "text-to-image"}

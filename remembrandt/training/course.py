@@ -49,7 +49,9 @@ class Course:
         if not (self.work / "request.json").is_file():
             if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
                 raise Wrong(f"{self.out} exists already: name a new folder with -o")
-            next(corpus.items(self.data), None)  # is there a source, and can it be read?
+            # Is there a source, and can it be read?
+            if not any(i.caption or not found.captions for i in corpus.items(self.data)) and found.captions:
+                raise uncaptioned(self.recipe)
         return found
 
 
@@ -66,6 +68,10 @@ class Share:
         """The step of a call, and which pictures of its global batch this process takes."""
         (step, k), at_once = divmod(call, self.calls), self.processes * self.batch
         return step, range(k * at_once + rank, (k + 1) * at_once, self.processes)
+
+
+def uncaptioned(recipe: str) -> Wrong:
+    return Wrong(f"no picture has a caption, which {recipe} needs: a .txt beside it, or its JSON")
 
 
 def foreseen(course: Course, family: Family) -> Document:

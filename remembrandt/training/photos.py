@@ -145,7 +145,7 @@ def files(images: Images) -> list[tuple[Path, str]]:
     if folder.is_file():
         return [(folder, folder.name)]
     if not folder.exists():
-        raise Wrong(f"there is no folder {folder}: give the one that holds your photos")
+        raise Wrong(f"there is no folder {folder}, nor a picture of that name")
     try:
         inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     except OSError as fault:
@@ -154,7 +154,7 @@ def files(images: Images) -> list[tuple[Path, str]]:
     told = {path for path in inside if path.suffix.lower() == CAPTION and path.with_suffix("") in pictures}
     names = sorted(path.as_posix() for path in inside if not litter(path) and path not in told)
     if not names:
-        raise Wrong(f"there are no photos in {folder}: put 4 to 20 of one thing into it")
+        raise Wrong(f"there are no photos in {folder}: put yours into it")
     return [(folder / name, name) for name in names]
 
 

@@ -25,7 +25,7 @@ from remembrandt.family.family import Family
 from remembrandt.family.load import save
 from remembrandt.report import Event, Progress, sheet, silent, write_atomic
 from remembrandt.settings import Wrong
-from remembrandt.training.course import Course, Document, Nothing, Share, filters, shared, wanted
+from remembrandt.training.course import Course, Document, Nothing, Share, filters, shared, uncaptioned, wanted
 from remembrandt.training.dreambooth import exact
 from remembrandt.training.encoded import MANIFEST, Encoded, encode
 from remembrandt.training.loop import fit
@@ -173,7 +173,7 @@ def _entered(
             seen_at=recipe.seen_at(family), progress=progress,
         )  # fmt: skip
         if recipe.captions and not rows.captions:
-            raise Wrong(f"no picture has a caption, which {course.recipe} needs: a .txt beside it, or its JSON")
+            raise uncaptioned(course.recipe)
     except Wrong:
         for place in (course.work, course.out):
             if place not in standing:
