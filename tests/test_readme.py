@@ -62,10 +62,9 @@ def test_it_opens_as_it_should():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tasks.md", "docs/resizing.md", "docs/samplers.md"])
 def test_links_lead_somewhere(page):
-    """Pictures are made when the weights are final: python -m benchmarks.gallery, benchmarks.resizing."""
     place = ROOT / page
     targets = [t for t in re.findall(r"\]\(([^)#]+)", place.read_text()) if "://" not in t]
-    missing = [t for t in targets if not t.startswith("pictures/") and not (place.parent / t).exists()]
+    missing = [t for t in targets if not (place.parent / t).exists()]
     assert (targets or page == "docs/samplers.md") and not missing
 
 
@@ -74,7 +73,8 @@ def test_every_task_has_its_part_of_the_page_and_every_part_its_picture():
 
     parts = {section.name: section for section in gallery.sections(TASKS_PAGE)}
     assert set(TASKS) <= set(parts)
-    assert [n for n in parts if f"](pictures/{n}.png)" not in TASKS_PAGE] == []
+    able = [n for n, part in parts.items() if VARIED or not any("variations" in words for words in part.commands)]
+    assert [n for n in able if f"](pictures/{n}.png)" not in TASKS_PAGE] == []
     assert [name for name in re.findall(r"pictures/([a-z-]+)\.png", TASKS_PAGE) if name not in parts] == []
     assert parts["inpaint"].code and parts["grids"].commands[0][0] == "generate"
 
