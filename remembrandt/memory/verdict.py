@@ -77,8 +77,8 @@ def losses(model: Model, case: Case, first: int, last: int) -> Losses:
     for start in range(first, last, ROWS):
         prompt, some = case.shown[start // ROWS % len(case.shown)]
         called = library.call_up(prompt)
-        batch = {"first": start, "last": start + ROWS}
-        found.append(denoising.losses(family, some, called.prompt, called.words, called.wears, **batch))
+        told, last = (called.prompt, called.words, called.wears), start + ROWS
+        found.append(denoising.losses(family, some, *told, first=start, last=last))
     return np.concatenate(found)
 
 
