@@ -248,10 +248,12 @@ def test_a_large_photo_is_quick_and_light(tmp_path):
     assert near(shot.square, picture.crop(shot.box), 3)
 
 
-@pytest.mark.parametrize("given", ["missing", "empty", "nothing"])
-def test_nothing_to_open(tmp_path, given):
+@pytest.mark.parametrize(
+    ("given", "said"), [("missing", "no folder .*missing, nor a picture"), ("empty", "no photos in .*empty"), ("nothing", "no photos were given")]
+)
+def test_nothing_to_open(tmp_path, given, said):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Wrong, match="photos"):
+    with pytest.raises(Wrong, match=said):
         photos.prepare([] if given == "nothing" else tmp_path / given, SIZE)
 
 
