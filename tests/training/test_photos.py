@@ -249,7 +249,12 @@ def test_a_large_photo_is_quick_and_light(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [("missing", "no folder .*missing, nor a picture"), ("empty", "no photos in .*empty"), ("nothing", "no photos were given")]
+    ("given", "said"),
+    [
+        ("missing", "no folder .*missing, nor a picture"),
+        ("empty", "no photos in .*empty"),
+        ("nothing", "no photos were given"),
+    ],
 )
 def test_nothing_to_open(tmp_path, given, said):
     (tmp_path / "empty").mkdir()
