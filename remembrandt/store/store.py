@@ -219,7 +219,9 @@ class Store:
     ) -> None:
         """The job has ended; a job that succeeded by `publish` is not finished again."""
         with writing(self.engine) as connection:
-            values = {"state": state, "error": error, "result": result, "finished": time.time()}
+            values: dict[str, Any] = {"state": state, "error": error, "result": result, "finished": time.time()}
+            if state == "succeeded":  # progress is told now and then; the last of it may not have been
+                values["step"] = schema.jobs.c.total
             within.change(connection, job, **values)
             within.happened(connection, job.id, state, {"error": error} if error else {})
             if job.request.get("scope") == "meta" and state != "interrupted":

@@ -48,6 +48,7 @@ def test_jobs_outlive_a_server_and_a_newcomer_is_let_in(tiny, tmp_path, monkeypa
         time.sleep(0.1)
     second.close()
     assert [j.state for j in jobs] == ["succeeded"] * 7
+    assert all(j.step == j.total > 0 for j in jobs)  # what is done is not told as half done
     rows = blobs.images(store.of(a), limit=50)
     assert sorted(r.job for r in rows) == sorted(m.job.id for m in many)  # each once
     assert {r.job for r in blobs.images(store.of(b))} == {other.job.id}
