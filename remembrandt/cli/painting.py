@@ -10,6 +10,14 @@ from typer import Argument, Option
 
 from remembrandt.cli.command import Document, Out, app, borders, command, crossed, number, pairs, shown, sides, table
 
+Sampler = Annotated[str | None, Option(help="See `samplers`.")]
+Steps = Annotated[int | None, Option(help="Steps of the sampler.")]
+Size = Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")]
+Strength = Annotated[float | None, Option(help="How much of it: 0 to 1.")]
+Grid = Annotated[
+    list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
+]
+Format = Annotated[str, Option(help="png, jpg or webp.")]
 Safety = Annotated[
     str | None, Option(help="Of pictures in which the model's checker sees something: blur, withhold, report or off.")
 ]
@@ -22,22 +30,20 @@ def generate(
     prompt: Annotated[str, Argument(help="What to paint; name what was taught.")],
     n: Annotated[int, Option("-n", help="How many pictures.")] = 1,
     model: Annotated[str | None, Option(help="A model, a folder, a .safetensors file or HUB_ID; `mine`.")] = None,
-    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
-    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
     guidance: Annotated[float | None, Option(help="1 is without, 0 without the prompt.")] = None,
     negative: Annotated[str, Option(help="What to keep away from.")] = "",
     seed: Annotated[int | None, Option(help="Picture k has seed S + k; drawn if not given.")] = None,
-    size: Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    size: Size = None,
     strength_of: Annotated[list[str] | None, Option(help="ID=W: how strongly a concept acts; 1 as taught.")] = None,
     image: Annotated[Path | None, Option(help="A picture to paint over.")] = None,
-    strength: Annotated[float | None, Option(help="How much of it: 0 to 1.")] = None,
+    strength: Strength = None,
     mask: Annotated[Path | None, Option(help="White where the picture is painted anew; the rest stays.")] = None,
     expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue the picture by.")] = None,
-    grid: Annotated[
-        list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
-    ] = None,
+    grid: Grid = None,
     safety: Safety = None,
-    format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
+    format: Format = "png",
     out: Out = None,
 ):
     """Paint a prompt, or a picture over, with everything the model was taught."""
@@ -78,20 +84,18 @@ def variations(
     blend: Annotated[str, Option(help="How it is mixed: slerp or sum.")] = "slerp",
     n: Annotated[int, Option("-n", help="How many of each picture.")] = 1,
     model: Annotated[str | None, Option(help="A folder, a .safetensors file or HUB_ID; `variations`.")] = None,
-    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
-    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
     guidance: Annotated[float | None, Option(help="1 is without, 0 without the picture.")] = None,
     seed: Annotated[int | None, Option(help="Variation k has seed S + k; drawn if not given.")] = None,
-    size: Annotated[str | None, Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    size: Size = None,
     image: Annotated[Path | None, Option(help="A picture to paint over, for its composition.")] = None,
-    strength: Annotated[float | None, Option(help="How much of it: 0 to 1.")] = None,
+    strength: Strength = None,
     mask: Annotated[Path | None, Option(help="White where that picture is painted anew; the rest stays.")] = None,
     expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue that picture by.")] = None,
-    grid: Annotated[
-        list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
-    ] = None,
+    grid: Grid = None,
     safety: Safety = None,
-    format: Annotated[str, Option(help="png, jpg or webp.")] = "png",
+    format: Format = "png",
     out: Out = None,
 ):
     """Paint what pictures show anew, mixed with others, edited by texts."""
@@ -174,8 +178,8 @@ def compare(
     n: Annotated[int, Option("-n", help="How many pictures of each input.")] = 2,
     prompt: Annotated[str, Option(help="What a text model paints the inputs over with.")] = "",
     strength: Annotated[float | None, Option(help="How much a text model paints over: 0 to 1.")] = None,
-    sampler: Annotated[str | None, Option(help="See `samplers`.")] = None,
-    steps: Annotated[int | None, Option(help="Steps of the sampler.")] = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
     guidance: Annotated[float | None, Option(help="1 is without.")] = None,
     seed: Annotated[int, Option(help="Picture k has seed S + k.")] = 0,
     out: Out = None,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from remembrandt.conditions.image import embedded, preprocessed
 from remembrandt.conditions.spatial import to_tensor
 from remembrandt.evaluation import judges
 from remembrandt.family.family import Family
@@ -36,7 +36,7 @@ def looks(family: Family) -> dict[str, Look]:
 
 def plain(pictures: Sequence[np.ndarray]) -> NDArray[np.float64]:
     """Without a network: 16 x 16 pixels less their mean, as unit vectors. For families that bring no encoder."""
-    small = _pixels(pictures, 16, antialias=True).flatten(1).double().numpy()
+    small = _pixels(pictures, 16).flatten(1).double().numpy()
     small = small - small.mean(1, keepdims=True)
     return small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-9)
 
@@ -46,11 +46,9 @@ def encoded(family: Family, pictures: Sequence[np.ndarray]) -> NDArray[np.float6
     """CLIP's image embeddings, resized as the family's record says."""
     tower = family.image_encoder
     assert tower is not None
-    size, antialias = tower.config.image_size, bool(family.record.resize.get("antialias", True))
-    x = _pixels(pictures, int(size), antialias)  # type: ignore[arg-type]
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-    x = ((x / 255 - mean) / std).to(tower.device, tower.dtype)
-    rows = [F.normalize(tower(part).image_embeds.float(), dim=-1).cpu() for part in x.split(AT_ONCE)]
+    how = {"antialias": True, **family.record.resize}  # as CLIP's own preprocessing, where the record says nothing
+    x = preprocessed(pictures, how, int(tower.config.image_size))  # type: ignore[arg-type]
+    rows = [F.normalize(embedded(family, part), dim=-1).cpu() for part in x.split(AT_ONCE)]
     return torch.cat(rows).double().numpy()
 
 
@@ -60,7 +58,7 @@ def told_apart(judge: torch.nn.Module, pictures: Sequence[np.ndarray]) -> NDArra
     return torch.cat([judge(to_tensor(p)) for p in pictures]).double().numpy()
 
 
-def _pixels(pictures: Sequence[np.ndarray], size: int, antialias: bool) -> torch.Tensor:
+def _pixels(pictures: Sequence[np.ndarray], size: int) -> torch.Tensor:
     """(n, 3, size, size) in [0, 255]; squashed, one by one, for they may differ in size."""
     made = [torch.tensor(np.ascontiguousarray(p)).permute(2, 0, 1)[None].float() for p in pictures]
-    return torch.cat([F.interpolate(x, (size, size), mode="bicubic", antialias=antialias) for x in made])
+    return torch.cat([F.interpolate(x, (size, size), mode="bicubic", antialias=True) for x in made])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from remembrandt import report
+from remembrandt.conditions.spatial import resized
 from remembrandt.engine.engine import Painted
 from remembrandt.evaluation import copies, features, judges, reading
 from remembrandt.evaluation.features import Look
@@ -118,16 +119,10 @@ def _kept(readers: Readers | None, picture: np.ndarray, painted: Sequence[np.nda
     """Whether what is read in a picture is what is read in the input; nothing without readers."""
     if readers is None:
         return []
-    side = painted[0].shape[1::-1]
-    seen = judges.read(readers, np.stack([_fitted(picture, side), *painted]))
+    high, wide = painted[0].shape[:2]
+    seen = judges.read(readers, np.stack([resized(picture, (wide, high)), *painted]))
     first, *rest = (next(iter(one.things)) for one in seen)
     return [name == first for name in rest]
-
-
-def _fitted(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    from remembrandt.conditions.spatial import resized
-
-    return resized(picture, (size[0], size[1]))
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -16,19 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
+from remembrandt.conditions.image import preprocessed
 from remembrandt.pocket import pictures
-from remembrandt.pocket.networks import EYE
+from remembrandt.pocket.networks import EYE, PREPROCESSING
 
 SHARPNESS = 12.0  # of naming by cosine: to tell 1,300 words apart at it takes cosines half a unit apart
 FADING = 0.6  # a word's state names the word before it this much less than itself, and so on
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def look(images: np.ndarray | Tensor) -> Tensor:
+def look(images: np.ndarray) -> Tensor:
     """uint8 (n, h, w, 3) -> what the image tower sees, by the preprocessing that the family records."""
-    x = torch.as_tensor(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
-    x = F.interpolate(x, size=(EYE, EYE), mode="bicubic", align_corners=False, antialias=False)
-    return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    return preprocessed(images, PREPROCESSING, EYE)
 
 
 def captions(number: int, draw: int) -> tuple[str, str]:
