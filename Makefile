@@ -12,8 +12,9 @@ READY     := .venv/ready
 demo: $(READY)
 	$(BIN)/remembrandt demo --out demo
 
+# A file's tests stay together: they share what is dear to make.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
