@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,10 +120,36 @@ class Reading:
 
 
 def save(network: Readers | Instances, folder: Path) -> None:
-    """Half precision, beside the configuration that rebuilds it."""
+    """A byte a weight, beside the configuration that rebuilds it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"kind": type(network).__name__, **network.config}, indent=1))
-    save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, folder / "model.safetensors")
+    save_file(packed(network.state_dict()), folder / "model.safetensors")
+
+
+def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and convolutions as int8 with `NAME.scale`, a number a row; what is smaller in half precision."""
+    made = {}
+    for name, tensor in state.items():
+        if tensor.ndim < 2:
+            made[name] = tensor.half().contiguous()
+            continue
+        scale = tensor.flatten(1).abs().amax(1).clamp(min=1e-12).float() / 127
+        made[name] = (tensor / _rows(scale, tensor)).round().to(torch.int8).contiguous()
+        made[f"{name}.scale"] = scale
+    return made
+
+
+def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `packed`, in single precision."""
+    state = {name: tensor.float() for name, tensor in stored.items() if not name.endswith(".scale")}
+    for name in state:
+        if f"{name}.scale" in stored:
+            state[name] *= _rows(stored[f"{name}.scale"], state[name])
+    return state
+
+
+def _rows(scale: Tensor, tensor: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (tensor.ndim - 1))
 
 
 def brought(family: Family, name: str) -> Path | None:
@@ -136,7 +163,7 @@ def load(folder: Path) -> Readers | Instances:
     config = json.loads((folder / "config.json").read_text())
     kind = {"Readers": Readers, "Instances": Instances}[config.pop("kind")]
     network = kind(**config)
-    network.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    network.load_state_dict(unpacked(load_file(folder / "model.safetensors")))
     return network.eval().requires_grad_(False)
 
 

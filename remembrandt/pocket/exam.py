@@ -5,8 +5,8 @@ Beside what was asked: how much what was *not* asked varies, and whether a pictu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -78,8 +78,7 @@ def _entropy(values: Sequence[str]) -> float:
 
 def diversity(paint: Paint, readers: Readers, category: str = "dog", count: int = 1024) -> dict[str, float]:
     """Spread of `count` paintings of "a CATEGORY" over that of as many renders, an attribute each, and their mean."""
-    numbers = range(pictures.UNSEEN + 2 * 10**6, pictures.UNSEEN + 2 * 10**6 + count)
-    real = np.stack([_rendered(pictures.scene(n, pairs=0.0, signs=0.0), category) for n in numbers])
+    real = np.stack([picture for _, picture in zip(range(count), called(category), strict=False)])
     parts = [range(start, min(start + 32, count)) for start in range(0, count, 32)]
     made = np.concatenate([paint([f"a {category}"] * len(part), part[0]) for part in parts])
     theirs, ours = spread(real, category, readers), spread(made, category, readers)
@@ -87,10 +86,18 @@ def diversity(paint: Paint, readers: Readers, category: str = "dog", count: int 
     return ratios | {"mean": float(np.mean(list(ratios.values())))}
 
 
-def _rendered(scene, category: str) -> np.ndarray:
+def called(category: str) -> Iterator[np.ndarray]:
+    """Renders that a caption of the world calls "a CATEGORY" and no more: what those words leave open is not uniform.
+
+    A style that is not a photo's, a size or a pattern is seldom left unsaid.
+    """
+    from remembrandt.pocket.world.captions import caption
     from remembrandt.pocket.world.scene import render
 
-    return render(replace(scene, subjects=(replace(scene.subjects[0], category=category),)))
+    for n in itertools.count(pictures.UNSEEN + 2 * 10**6):
+        scene = pictures.scene(n, categories=(category,), pairs=0.0, signs=0.0)
+        if caption(scene, np.random.default_rng([31, n])) == f"a {category}":
+            yield render(scene, 128)
 
 
 def near_copies(made: np.ndarray, unseen: np.ndarray, trained: Iterable[np.ndarray]) -> float:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from remembrandt.evaluation.judges import unpacked
 from remembrandt.family.device import choose_device
 from remembrandt.report import Event
 from remembrandt.training.loop import Plan, fit
@@ -91,7 +92,7 @@ def begun(work: Work, part: str, network: M) -> M:
     files = sorted((work.out / part).glob("*.safetensors"))
     if work.afresh or not files:
         return network
-    stored = {k: v.float() for file in files for k, v in load_file(file).items()}
+    stored = unpacked({k: v for file in files for k, v in load_file(file).items()})
     known = network.state_dict()
     if all(k in stored and stored[k].shape == v.shape for k, v in known.items()):
         network.load_state_dict({k: stored[k] for k in known})

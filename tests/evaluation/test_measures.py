@@ -84,6 +84,21 @@ def test_extractors_are_the_familys_own(tiny, tmp_path):
     assert np.allclose(plain @ plain.T, np.where(np.eye(3), 1, plain @ plain.T)) and plain[0] @ plain[1] < 0.9
 
 
+def test_a_judge_is_stored_in_a_byte_a_weight(tmp_path):
+    torch.manual_seed(0)
+    judge = judges.Instances(32, 8).eval()
+    judges.save(judge, tmp_path)
+    count = sum(p.numel() for p in judge.parameters())
+    assert (tmp_path / "model.safetensors").stat().st_size < 1.25 * count
+    x = torch.rand(4, 3, 64, 64) * 2 - 1
+    again = judges.load(tmp_path)
+    assert (again(x) * judge(x)).sum(-1).min() > 0.9995
+    for name, p in judge.state_dict().items():
+        error = (again.state_dict()[name] - p).abs()
+        largest = p.flatten(1).abs().amax(1) if p.ndim > 1 else p.abs().max()
+        assert (error.flatten(1).amax(1) <= largest / 253).all() if p.ndim > 1 else error.max() <= largest / 1000
+
+
 def test_a_repeated_background_is_found_and_the_subject_is_not_held_against_it():
     photos = [scene(k, (50 + 10 * k, 64)) for k in range(4)]
     again = [scene(2, (x, 70)) for x in (40, 60, 80, 90, 70, 55, 45)] + [scene(99)]
