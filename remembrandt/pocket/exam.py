@@ -77,13 +77,13 @@ def _entropy(values: Sequence[str]) -> float:
 
 
 def diversity(paint: Paint, readers: Readers, category: str = "dog", count: int = 1024) -> dict[str, float]:
-    """Spread of `count` paintings of "a CATEGORY" over that of as many renders, an attribute each, and their mean."""
+    """Spread of `count` paintings of "a CATEGORY" over that of as many renders: each attribute's, and of all bits together."""
     real = np.stack([picture for _, picture in zip(range(count), called(category), strict=False)])
     parts = [range(start, min(start + 32, count)) for start in range(0, count, 32)]
     made = np.concatenate([paint([f"a {category}"] * len(part), part[0]) for part in parts])
     theirs, ours = spread(real, category, readers), spread(made, category, readers)
     ratios = {name: ours[name] / theirs[name] for name in theirs}
-    return ratios | {"mean": float(np.mean(list(ratios.values())))}
+    return ratios | {"all": sum(ours.values()) / sum(theirs.values())}
 
 
 def called(category: str) -> Iterator[np.ndarray]:
