@@ -109,7 +109,9 @@ def main() -> None:
         },
         "readers_of_noise": noise(readers),
         "instances_auc": judging.instance_auc(instances, 100, 1),
-        "instances_auc_unseen_styles": judging.instance_auc(instances, 50, 2, HELD_BACK),
+        "instances_auc_unseen_styles": judging.instance_auc(instances, 100, 2, HELD_BACK),
+        "instances_auc_twins": judging.instance_auc(instances, 100, 3, twins=1.0),
+        "instances_auc_twins_unseen_styles": judging.instance_auc(instances, 100, 4, HELD_BACK, twins=1.0),
         "painter": exam(paint, readers, asked.singles, asked.pairs),
         "diversity": diversity(paint, readers, count=asked.singles),
         "near_copies": asked.shards and near(paint, asked.shards),
@@ -127,8 +129,8 @@ def main() -> None:
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     compared(family).save(asked.out.with_suffix(".png"))
     categories(family).convert("RGB").save(asked.out.with_name("categories.jpg"), quality=85)
-    told = ("autoencoder_psnr", "readers", "instances_auc", "painter", "diversity", "guidance")
-    print(json.dumps({name: found[name] for name in told}, indent=1))
+    told = {name: value for name, value in found.items() if name not in ("readers_by_style", "readers_of_noise")}
+    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _entropy(values: Sequence[str]) -> float:
 
 
 def diversity(paint: Paint, readers: Readers, category: str = "dog", count: int = 1024) -> dict[str, float]:
-    """Spread of `count` paintings of "a CATEGORY" over that of as many renders: each attribute's, and of all bits together."""
+    """Spread of `count` paintings of "a CATEGORY" over that of as many renders: of each attribute, and of all bits."""
     real = np.stack([picture for _, picture in zip(range(count), called(category), strict=False)])
     parts = [range(start, min(start + 32, count)) for start in range(0, count, 32)]
     made = np.concatenate([paint([f"a {category}"] * len(part), part[0]) for part in parts])

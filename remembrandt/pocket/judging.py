@@ -130,6 +130,47 @@ def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
     return (x * tone + shift + grain).clamp(-1, 1)
 
 
+def recoloured(x: Tensor, rng: np.random.Generator, share: float = 0.4) -> Tensor:
+    """A share of pictures in [-1, 1] in other colours, as tones or as lines: what unseen styles may leave of them."""
+    chosen = np.flatnonzero(rng.random(len(x)) < share)
+    if not len(chosen):
+        return x
+    seen = (x[chosen] + 1) / 2
+    mix = torch.from_numpy(rng.dirichlet((1, 1, 1), len(chosen)).astype(np.float32))
+    tone = (seen * mix[..., None, None]).sum(1, keepdim=True)
+    slope = F.pad(tone, (1, 1, 1, 1), mode="replicate")
+    slope = (slope[..., 1:-1, 2:] - slope[..., 1:-1, :-2]).hypot(slope[..., 2:, 1:-1] - slope[..., :-2, 1:-1])
+    lines = (slope * _each(rng.uniform(2, 8, len(chosen)))).clamp(max=1)
+    drawn = _each(rng.random(len(chosen))) * _each(rng.random(len(chosen)) < 0.5)  # how much of it is lines
+    level = (tone ** _each(rng.uniform(0.5, 2, len(chosen)))).lerp(lines, drawn)
+    steps = _each(rng.integers(2, 7, len(chosen)))
+    flat = (level * steps).floor().clamp(max=steps - 1) / (steps - 1)
+    level = level.lerp(flat, _each(rng.random(len(chosen)) < 0.4))
+    grain = _hatching(x.shape[-1], rng, len(chosen)) * _each(rng.uniform(0, 0.2, len(chosen)))
+    grain = grain * _each(rng.random(len(chosen)) < 0.4)
+    level = (level + grain).clamp(0, 1)
+    ends = torch.from_numpy(rng.uniform(0, 1, (3, len(chosen), 3, 1, 1)).astype(np.float32))
+    ends[0], ends[2] = ends[0] * 0.5, ends[2] * 0.5 + 0.5
+    level = level.lerp(1 - level, _each(rng.random(len(chosen)) < 0.5))
+    lower, upper = ends[0].lerp(ends[1], (2 * level).clamp(max=1)), ends[1].lerp(ends[2], (2 * level - 1).clamp(min=0))
+    made = torch.where(level < 0.5, lower, upper)
+    turned = seen[:, rng.permutation(3)].lerp(made, _each(rng.random(len(chosen)) < 0.75))
+    out = x.clone()
+    out[chosen] = turned * 2 - 1
+    return out
+
+
+def _each(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))[:, None, None, None]
+
+
+def _hatching(size: int, rng: np.random.Generator, count: int) -> Tensor:
+    """Waves of any direction, two to nine pixels long: (count, 1, size, size) in [-1, 1]."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    angle, long = _each(rng.uniform(0, np.pi, count)), _each(rng.uniform(2, 9, count))
+    return torch.sin((x * angle.cos() + y * angle.sin()) * 2 * np.pi / long)
+
+
 Shard = Callable[[int], np.ndarray]
 
 
@@ -194,17 +235,17 @@ def portraits(rng: np.random.Generator, subject, count: int, styles=None) -> lis
     return made
 
 
-def litter(rng: np.random.Generator, instances: int):
-    """`instances` things of one category; half the time all of one colour and pattern, so that only identity tells."""
+def litter(rng: np.random.Generator, instances: int, twins: float = 0.5):
+    """Things of one category; in a share `twins` of litters all of one colour and pattern: only identity tells."""
     from remembrandt.pocket.world import vocabulary as words
     from remembrandt.pocket.world.scene import Subject
 
     category = str(rng.choice(list(words.CATEGORIES)))
-    twins = rng.random() < 0.5
+    alike = rng.random() < twins
     first = (str(rng.choice(list(words.COLOURS))), str(rng.choice(words.PATTERNS)))
     made = []
     for _ in range(instances):
-        coat = first if twins else (str(rng.choice(list(words.COLOURS))), str(rng.choice(words.PATTERNS)))
+        coat = first if alike else (str(rng.choice(list(words.COLOURS))), str(rng.choice(words.PATTERNS)))
         made.append(Subject(category, *coat, "middle", int(rng.integers(2**31))))
     return made
 
@@ -236,7 +277,7 @@ def instance_batches(kinds: Sequence[Kind], groups: int, seed: int):
             first = int(rng.integers(pictures.SHARD // each)) * each
             drawn = [first + k * VIEWS + v for k in range(LITTER) for v in rng.choice(VIEWS, 2, replace=False)]
             images.append(kinds[k].shard(int(rng.integers(kinds[k].shards)))[drawn])
-        x = moved(to_tensor(np.concatenate(images)), rng)
+        x = recoloured(moved(to_tensor(np.concatenate(images)), rng), rng)
         return degrade(x, rng), torch.arange(groups * LITTER).repeat_interleave(2)
 
     return make
@@ -280,12 +321,15 @@ def reader_accuracy(network: Readers, numbers: range, smear: Smear | None = None
 
 
 @torch.inference_mode()
-def instance_auc(network: Instances, litters: int, seed: int, styles=None) -> float:
-    """AUC of the cosine: same instance against another of its class, over places and styles, on unseen identities."""
+def instance_auc(network: Instances, litters: int, seed: int, styles=None, twins: float = 0.0) -> float:
+    """AUC of the cosine: same instance against another of its class, over places and styles, on unseen identities.
+
+    The other has a colour and a pattern of its own; in a share `twins` of litters it has the same ones.
+    """
     rng = np.random.default_rng([seed, 1])
     same, other = [], []
     for _ in range(litters):
-        seen = [network(to_tensor(np.stack(portraits(rng, s, 2, styles)))) for s in litter(rng, 4)]
+        seen = [network(to_tensor(np.stack(portraits(rng, s, 2, styles)))) for s in litter(rng, 4, twins)]
         same += [float(v[0] @ v[1]) for v in seen]
         other += [float(a[i] @ b[j]) for a, b in combinations(seen, 2) for i in (0, 1) for j in (0, 1)]
     ranks = np.argsort(np.argsort(np.concatenate([same, other])))[: len(same)]

@@ -58,6 +58,20 @@ def test_readers_are_shown_where_each_thing_is(work):
         assert drawn[rim].mean() > 2 * drawn[~rim].mean()
 
 
+def test_recoloured_pictures_keep_their_outlines():
+    rng = np.random.default_rng(3)
+    x = torch.full((64, 3, 32, 32), -0.5)
+    x[:, 0, 8:24, 8:24] = 0.8
+    seen = judging.recoloured(x, rng, 0.5)
+    changed = (seen - x).abs().flatten(1).amax(1) > 1e-6
+    assert seen.abs().max() <= 1 + 1e-6 and 20 <= changed.sum() <= 44
+    assert torch.equal(judging.recoloured(x, np.random.default_rng(3), 0.5), seen)
+    inside, edge = seen[..., 11:21, 11:21], seen[..., 0:6, 0:6]
+    apart = (inside.mean((2, 3)) - edge.mean((2, 3))).abs().amax(1)
+    drawn = (seen.diff(dim=-1).abs().amax((1, 2))[:, 6:9].amax(-1)) > 0.05
+    assert ((apart > 0.05) | drawn)[changed].float().mean() > 0.85
+
+
 def test_who_trains_on_sees_other_draws(work, tmp_path):
     fresh = replace(work, out=tmp_path / "nothing")
     assert (fresh.revision, work.revision) == (0, 1)
