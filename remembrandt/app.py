@@ -14,6 +14,7 @@ from fastapi.security import HTTPBearer
 
 import remembrandt
 from remembrandt.api import (
+    jobs,
     keeping,
     native,
     openai,
@@ -42,7 +43,7 @@ from remembrandt.store.rows import Delivery
 from remembrandt.store.store import Store
 
 log = logging.getLogger(__name__)
-ROUTERS = (native, pictures, keeping, openai, replicate, running, operations)
+ROUTERS = (native, jobs, pictures, keeping, openai, replicate, running, operations)
 
 
 def build(

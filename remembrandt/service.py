@@ -735,7 +735,7 @@ class Service:
         """Check a wish, queue its lesson and run it."""
         from remembrandt.jobs import orders
 
-        order = orders.lesson(wish, self._store(), self._family, self.settings.home)
+        order = orders.lesson(wish, self._store(), self._family, self.settings.home, self.settings.photo_days)
         return self._do(self._enter(order), progress)
 
     def _enter(self, order) -> str:

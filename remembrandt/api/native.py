@@ -1,34 +1,28 @@
-"""BIG's three endpoints, and jobs: what runs, what happened, stop."""
+"""BIG's three endpoints."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import json
 import shutil
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Header, Query, Response, UploadFile
-from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from remembrandt.api.desk import DAY, ENDED, Caller, Me, event, plain
+from remembrandt.api.desk import DAY, Caller, Me, plain
 from remembrandt.api.problems import Problem
 from remembrandt.api.varied import Seen, sees, varying
-from remembrandt.jobs import arriving, telling, wishes
+from remembrandt.jobs import arriving, permissions, wishes
 from remembrandt.jobs.gallery import Entered, Failed
 from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.jobs.painting import Stopped
-from remembrandt.settings import Missing, Wrong, nearest
-from remembrandt.store import outbox, queue, users
+from remembrandt.settings import Wrong, nearest
 
 router = APIRouter(tags=["main"])
-POLL, CALM = 0.25, 15.0  # seconds between looks for events, and between signs of life to who waits for them
 Document = dict[str, Any]
 Scope = Literal["private", "private_meta", "meta"]
 
@@ -138,7 +132,10 @@ async def finetune(
     consent: Annotated[bool, Form(description="You have the right to the photos, and the people's consent.")] = False,
     webhook: Annotated[str | None, Form()] = None,
 ) -> Response:
-    """One lesson: the job. What is wrong with the upload is told before there is one, all of it at once."""
+    """One lesson: the job. What is wrong with the upload is told before there is one, all of it at once.
+
+    A user's first lesson says `consent=true`, once; else it is refused with the question (`consent_needed`).
+    """
     hook = me.hook(webhook)
     wish = {
         "scope": target_model, "name": name, "identifier": identifier, "method": method, "memory": memory,
@@ -148,8 +145,7 @@ async def finetune(
     if target_model == "meta" and model is None:
         wish["model"] = wishes.META
     marks = [await run_in_threadpool(digest, f) for f in (*images, *(class_images or []))]
-    if consent:
-        await run_in_threadpool(users.consent, me.desk.store, me.user.id, "POST /finetune")
+    await run_in_threadpool(permissions.ask, me.store, consent, me.desk.service.settings.photo_days)
 
     async def do(key: str) -> Document:
         return await run_in_threadpool(taught, me, images, class_images or [], category, wish, key, hook)
@@ -217,84 +213,3 @@ def leave(
     if not me.user.id:
         raise Wrong("the home is yours: delete what is in it, or the home")
     return me.desk.service.leave(me.user.name)
-
-
-@router.get("/jobs")
-def jobs(
-    me: Me,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(description="the id of the last job of the page before")] = None,
-) -> Document:
-    """The newest jobs; `next` is the `before` of the next page."""
-    found = page([{"id": row.id, "row": row} for row in me.store.jobs()[::-1]], before, limit, "jobs")
-    places = queue.places(me.store)
-    return {**found, "jobs": [plain(telling.job(one["row"], me.store, places)) for one in found["jobs"]]}
-
-
-def page(rows: list[Document], before: str | None, limit: int, name: str) -> Document:
-    ids = [row["id"] for row in rows]
-    if before is not None and before not in ids:
-        raise Wrong(f"`before` is the id of one of your {name}")
-    rest = rows[ids.index(before) + 1 :] if before is not None else rows
-    more = len(rest) > limit
-    return {name: rest[:limit], "next": rest[limit - 1]["id"] if more else None}
-
-
-@router.get("/jobs/{id}")
-def job(me: Me, id: str) -> Document:
-    """One job."""
-    return me.job(id)
-
-
-@router.post("/jobs/{id}/cancel")
-def cancel(me: Me, id: str) -> Document:
-    """Stop it; what it made so far goes."""
-    me.row(id)
-    found = me.service.cancel(id)
-    me.desk.gallery.cancel(id)
-    return plain(found)
-
-
-@router.get("/jobs/{id}/events", responses={200: {"content": {"text/event-stream": {}}}})
-async def events(
-    me: Me, id: str, last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None
-) -> StreamingResponse:
-    """Server-sent events: all that happened, then what happens, until the job ends; resumed after `Last-Event-ID`."""
-    await run_in_threadpool(me.row, id)
-
-    async def stream():
-        after, quiet = int(last_event_id or 0), 0.0
-        while True:
-            ended = (await run_in_threadpool(me.row, id)).state in ENDED  # before the events: none is missed
-            for happened in await run_in_threadpool(me.store.events, id, after):
-                after, quiet = happened.seq, 0.0
-                told = json.dumps(event(happened), default=str)
-                yield f"id: {happened.seq}\nevent: {happened.kind}\ndata: {told}\n\n"
-            if ended:
-                last = json.dumps(await run_in_threadpool(me.job, id), default=str)
-                yield f"event: job\ndata: {last}\n\n"
-                return
-            await asyncio.sleep(POLL)
-            quiet += POLL
-            if quiet >= CALM:
-                quiet = 0.0
-                yield ": still here\n\n"
-
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
-
-
-@router.post("/jobs/{id}/deliveries/{delivery}/replay")
-def replay(me: Me, id: str, delivery: str) -> Document:
-    """Send a webhook's message once more."""
-    me.row(id)
-    if delivery not in [d.id for d in outbox.deliveries(me.store, id)]:
-        raise Missing(f"there is no delivery {delivery!r}")
-    return asdict(outbox.replay(me.store, delivery))
-
-
-@router.get("/jobs/{id}/deliveries")
-def deliveries(me: Me, id: str) -> Document:
-    """The log of a job's webhooks."""
-    me.row(id)
-    return {"deliveries": [asdict(d) for d in outbox.deliveries(me.store, id)]}

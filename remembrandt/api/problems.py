@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from remembrandt.jobs.arriving import Faulty
+from remembrandt.jobs.permissions import Unasked
 from remembrandt.settings import Denied, Full, Missing, Wrong
 from remembrandt.store.remembering import Differs, InFlight
 
@@ -24,6 +25,7 @@ STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (Differs, 422, "idempotency_key_reused"),
     (InFlight, 409, "idempotency_key_in_use"),
     (Faulty, 422, "invalid_files"),
+    (Unasked, 422, "consent_needed"),
     (Wrong, 422, "invalid"),
 )
 CODES = {400: "bad_request", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}

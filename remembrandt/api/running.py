@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api import replicate
 from remembrandt.api.desk import ENDED, Caller, Me
-from remembrandt.api.native import page
+from remembrandt.api.jobs import page
 from remembrandt.api.replicate import OURS, TRAINER, TRAINS, base, find, named
 from remembrandt.api.shapes import real, shape, text, whole
 from remembrandt.jobs import arriving, painters

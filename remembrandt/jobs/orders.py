@@ -18,7 +18,7 @@ from remembrandt.conditions import text
 from remembrandt.evaluation.captions import brought
 from remembrandt.family.device import training_precision
 from remembrandt.family.family import Family
-from remembrandt.jobs import captioning, replay
+from remembrandt.jobs import captioning, permissions, replay
 from remembrandt.jobs.painters import MINE, MODEL_NAME, RESERVED, known, spelled, text_to_image
 from remembrandt.memory import identifiers, ladder, policies, retention
 from remembrandt.settings import Missing, Wrong, nearest
@@ -70,8 +70,10 @@ class Order:
     compose: Callable[[set[str]], tuple[str, Document]]
 
 
-def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home: Path) -> Order:
-    """Check a wish against the home and the base; `Wrong` at the first thing that does not fit."""
+def lesson(
+    wish: Wish, store: Store, load: Callable[[str | Path], Family], home: Path, days: float | None = None
+) -> Order:
+    """Check a wish against the home and the base; `Wrong` at the first misfit. Photos are kept for `days`."""
     category, wish = _category(wish.category), _named(wish, store, home)
     held, model, method_name = _model(wish, store)
     if not 0 <= wish.seed < 2**63:
@@ -115,7 +117,7 @@ def lesson(wish: Wish, store: Store, load: Callable[[str | Path], Family], home:
         "precision": training_precision(family.device, family.precision),
         "threads": torch.get_num_threads(),
         "names": list(prepared.names),
-        "warnings": list(prepared.hints),
+        "warnings": [*prepared.hints, *permissions.fading(model.memory, days)],
     }
     if model.memory == "replay":
         about["replay"] = replay.plan(wish.policy, category, older, versions, about["options"], about["number"])

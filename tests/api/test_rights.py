@@ -8,7 +8,7 @@ import pytest
 
 from remembrandt.api import auth
 from remembrandt.api.auth import OPEN, Auth, Links, Provider
-from remembrandt.store import users
+from remembrandt.store import audit, users
 from remembrandt.store.store import Store
 from tests.api.test_native import png
 
@@ -83,6 +83,28 @@ def test_another_users_ids_are_404_on_every_route(server):
             assert bob.post("/generate", json=over).status_code == 404
         assert alice.get(painted["images"][0]["url"]).status_code == 200  # it is all still there
         assert alice.patch("/models/hers", json={"name": "mine"}).status_code == 200
+
+
+def test_a_first_lesson_asks_once_for_consent(server):
+    store = Store(server.home)
+    carl, token = users.add(store, "carl")
+    with server.http(token=token) as http:
+        shot = ("1.png", (server.shots / "0.png").read_bytes(), "image/png")
+
+        def teach(shot=shot, **said):
+            data = {"category": "dog", "base": "small", "max_train_steps": "2", **said}
+            return http.post("/finetune", data=data, files={"images": shot})
+
+        for said in ({}, {"consent": "false"}):
+            asked = teach(**said)
+            assert asked.status_code == 422 and asked.json()["code"] == "consent_needed"
+            assert all(word in asked.json()["detail"] for word in ("right to use", "consent of the people", "kept for"))
+        assert users.user(store, "carl").consent is None and http.get("/jobs").json()["jobs"] == []
+        job = teach(consent="true")
+        assert job.status_code == 202 and users.user(store, "carl").consent
+        assert [line.what for line in audit.lines(store.of(carl.id))] == ["consent"]
+        assert http.post(f"/jobs/{job.json()['id']}/cancel").status_code == 200
+        assert teach(("1.png", b"none", "image/png")).json()["code"] == "invalid_files"  # never asked again
 
 
 def test_who_leaves_leaves_nothing(server):

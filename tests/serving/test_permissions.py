@@ -177,6 +177,14 @@ def test_photos_are_kept_for_so_long(service, home, monkeypatch):
     assert store.concepts(store.model("mine")) == [store.concepts(store.model("mine"))[0]] and concept.photos == [old]
 
 
+def test_a_replay_lesson_says_that_its_photos_will_go(service, home, tiny_folder, tmp_path):
+    shots = photos(tmp_path / "dog", 1)
+    for memory, told in (("replay", 1), ("gated", 0)):
+        job = ask(on(home.path, photo_days=30), shots, tiny_folder, memory=memory, model=memory)
+        said = [w for w in service.job(job["id"])["request"]["warnings"] if "30 days" in w and "replay" in w]
+        assert len(said) == told
+
+
 def test_settings_from_outside(monkeypatch, tmp_path):
     monkeypatch.setenv("REMEMBRANDT_META_TEACHERS", "ann, bob")
     monkeypatch.setenv("REMEMBRANDT_PHOTO_DAYS", "30")
