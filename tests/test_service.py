@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from remembrandt import Studio
+from remembrandt.evaluation import copies
 from remembrandt.jobs.files import Home
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
@@ -130,6 +131,12 @@ def test_pictures_are_kept_with_their_recipes(taught, tmp_path):
     assert found[0]["prompt"] == "briscoe" and found[0]["task"] == "text-to-image"
     again = service.generate("briscoe", out=tmp_path, **asked)
     assert len(list(tmp_path.iterdir())) == 6 and again["images"][0]["seed"] == 7
+
+
+def test_a_near_copy_of_a_photo_is_told_where_its_concept_is_named(taught, monkeypatch):
+    monkeypatch.setattr(copies, "LEAST", -1.0)  # anything is a copy then
+    named, plain = (on(taught[0]).paint(p, seed=5, steps=1)[0].recipe for p in ("briscoe", "a dog"))
+    assert named["near_copy"]["concept"] == taught[1]["identifier"] and "near_copy" not in plain
 
 
 def test_a_seed_is_drawn_and_told(taught):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, product
 
 import cv2
@@ -39,7 +40,18 @@ class Nearest:
         return self.score >= LEAST
 
 
-def nearest(made: Sequence[np.ndarray], originals: Sequence[np.ndarray]) -> list[Nearest]:
+class Original:
+    """A picture that is compared again and again: kept small, its views made once."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self.picture = np.asarray(_small(picture))
+
+    @cached_property
+    def views(self) -> np.ndarray:
+        return _views(self.picture)
+
+
+def nearest(made: Sequence[np.ndarray], originals: Sequence[np.ndarray | Original]) -> list[Nearest]:
     """For each picture the original that it copies, or is most like. Pictures uint8 (h, w, 3), of any sizes.
 
     Light counts up to a change of tone, locally; edges by their direction only, whatever their colours (structure
@@ -52,27 +64,34 @@ def nearest(made: Sequence[np.ndarray], originals: Sequence[np.ndarray]) -> list
     for number, told in enumerate(asked):
         best = Nearest(None, 0.0)
         for of in np.argsort(-coarse[number])[:FINALISTS]:
-            score = _fitted(told, originals[of]) if coarse[number, of] >= HOPEFUL else float(coarse[number, of])
+            score, original = float(coarse[number, of]), originals[of]
+            if score >= HOPEFUL:
+                score = _fitted(told, original.picture if isinstance(original, Original) else original)
             if score > best.score:
                 best = Nearest(int(of), score)
         found.append(best)
     return found
 
 
-def _parts(originals: Sequence[np.ndarray]):
+def _parts(originals: Sequence[np.ndarray | Original]):
     rest = iter(originals)
     while part := list(islice(rest, AT_ONCE)):
         yield part
 
 
-def _coarse(asked: Sequence[np.ndarray], originals: Sequence[np.ndarray]) -> np.ndarray:
+def _coarse(asked: Sequence[np.ndarray], originals: Sequence[np.ndarray | Original]) -> np.ndarray:
     """(made, originals): the best of all cuts, mirrored or not."""
     whole = np.stack([told[0] for told in asked])
     found = []
     for original in originals:
-        views = np.concatenate([_described(_cut(image, CUTS)) for image in _both(original)])
+        views = original.views if isinstance(original, Original) else _views(original)
         found.append((whole @ views.T).max(1))
     return np.stack(found, 1)
+
+
+def _views(original: np.ndarray) -> np.ndarray:
+    """(28, d): every cut, mirrored and not."""
+    return np.concatenate([_described(_cut(image, CUTS)) for image in _both(original)])
 
 
 def _fitted(told: np.ndarray, original: np.ndarray) -> float:

@@ -26,7 +26,7 @@ from remembrandt.adapters.shelf import Lease, Shelf
 from remembrandt.engine import safety
 from remembrandt.engine.engine import ROOM, Engine, Painted, Picture, Ticket
 from remembrandt.family.family import Family
-from remembrandt.jobs import varying, work
+from remembrandt.jobs import copying, varying, work
 from remembrandt.jobs.files import Home
 from remembrandt.report import silent
 
@@ -172,7 +172,7 @@ class Easel:
         try:
             painted = [replace(p, recipe={**p.recipe, **painting.said}) for p in ticket.pictures]
             if painted:
-                painted = varying.copying(painting.request, painted, work.open_picture, silent)
+                painted = copying.told(painting.request, painted, work.open_picture, self.home, silent)
             painting.end(safety.guarded(self.engine.family, painted, painting.request.get("safety")))
         except Exception as fault:  # out of memory, say: of this request only
             painting.end(fault)

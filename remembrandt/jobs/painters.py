@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 
 def painter(store: Store, name: str | None) -> Document:
-    """What a request to paint with `name` has to hold: `model, version, base, weights, older`.
+    """What a request to paint with `name` has to hold: `model, version, base, weights, older, photos`.
 
     Without a name, or with `mine` before its first lesson, it is the embedded base itself. A
     folder, a file, a hub id and the name of an added family stand for themselves.
@@ -26,17 +26,18 @@ def painter(store: Store, name: str | None) -> Document:
     held = store.model(name or MINE)
     permissions.use(store, held.scope if held and held.version else PRETRAINED)
     if held and held.version:
-        version = store.version(held.id, held.version)
+        version, concepts = store.version(held.id, held.version), store.concepts(held)
         return {
             "model": held.name,
             "version": held.version,
             "base": held.base,
             "weights": version.weights if version else None,
             "worn_by": held.worn_by,
-            "older": [known(c) for c in store.concepts(held)],
+            "older": [known(c) for c in concepts],
+            "photos": {c.identifier: c.photos for c in concepts},
         }
     base = {"source": _source(store, name), "folder": None, "digest": None}
-    plain = {"version": 0, "weights": None, "worn_by": "both", "older": []}
+    plain = {"version": 0, "weights": None, "worn_by": "both", "older": [], "photos": {}}
     return {"model": name or MINE, "base": base, **plain}
 
 

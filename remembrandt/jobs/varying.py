@@ -11,19 +11,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt.jobs.given import path
-from remembrandt.report import Event, Progress
 from remembrandt.settings import Wrong, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from remembrandt.engine.engine import Painted
     from remembrandt.family.family import Family
 
 Document = dict[str, Any]
@@ -159,23 +156,3 @@ def _ready(place: str) -> Tensor:
     if "pixels" not in held:
         raise Wrong(f"{place} is no picture")
     return held["pixels"]()[None].float()
-
-
-def copying(
-    request: Document, painted: Sequence[Painted], opened: Callable[[str, str | None], Any], progress: Progress
-) -> list[Painted]:
-    """Variations that are near copies of their input say so (`copies_input`, a score): such a picture the model may
-    have learned by heart. What was painted over another picture is not looked at."""
-    place = request.get("sees", {}).get("picture", READY)
-    if place.endswith(READY) or request.get("image"):
-        return list(painted)
-    from remembrandt.evaluation import copies
-
-    found = []
-    for one, near in zip(painted, copies.nearest([p.pixels for p in painted], [opened("input", place)]), strict=True):
-        if near.copied:
-            said = f"seed {one.recipe['seed']} is nearly its input again: the model may have learned it by heart"
-            progress(Event("painting", 0, 1, message=said))
-            one = replace(one, recipe={**one.recipe, "copies_input": round(near.score, 3)})
-        found.append(one)
-    return found

@@ -26,7 +26,7 @@ from remembrandt.engine import recipe, safety
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
-from remembrandt.jobs import replay, varying
+from remembrandt.jobs import copying, replay, varying
 from remembrandt.jobs.files import Files, Home, read
 from remembrandt.jobs.snapshot import Known
 from remembrandt.memory import consolidation, lesson
@@ -134,7 +134,8 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     found = []
     for request, pictures, own, policy in zip(requests, painted, said, policies, strict=True):
         told = [replace(p, recipe={**p.recipe, **own}) for p in pictures]
-        found.append(safety.guarded(family, varying.copying(request, told, opened, progress), policy, progress))
+        told = copying.told(request, told, opened, files.home, progress)
+        found.append(safety.guarded(family, told, policy, progress))
     return found
 
 

@@ -14,10 +14,10 @@ from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.adapters.shelf import Shelf, weight
-from remembrandt.engine.engine import Engine
+from remembrandt.engine.engine import Engine, Painted
 from remembrandt.evaluation import copies
+from remembrandt.jobs import copying, varying, work
 from remembrandt.jobs import easel as easels
-from remembrandt.jobs import varying, work
 from remembrandt.jobs.easel import Easel, Painting, turns
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painting import Painter, Stopped
@@ -259,3 +259,30 @@ def test_variations_join_as_anything_else(pictured, shelved, tmp_path, monkeypat
     assert not same(a.pixels, b.pixels) and "copies_input" in a.recipe
     with pytest.raises(Wrong, match=r"the input none\.png"):
         paintings[2].future.result()
+
+
+def test_a_picture_that_is_a_photo_of_its_lesson_again_says_so(tiny, shelved, tmp_path):
+    """Of the concepts that the prompt names, and not where the picture was painted over one."""
+    home = Home(tmp_path)
+    home.photos.mkdir()
+    draw = np.random.default_rng(5)
+    photos = [np.kron(draw.integers(0, 256, (12, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(4)]
+    for k, photo in enumerate(photos):
+        Image.fromarray(photo).save(home.photos / f"{k}.png")
+    request = asked(tiny, photos={"brc": ["gone", "0", "1"], "krx": ["2"]})
+
+    def told(pixels, named=("brc",), **more):
+        painted = Painted(pixels[:, ::-1], {"seed": 7, "concepts": list(named)})
+        said = []
+        [one] = copying.told({**request, **more}, [painted], work.open_picture, home, said.append)
+        return one.recipe.get("near_copy"), [event.message for event in said]
+
+    found, said = told(photos[1])
+    assert (found["concept"], found["photo"]) == ("brc", 3) and found["score"] > 0.95
+    assert said == ["seed 7 is nearly photo 3 of brc again: the model may have learned it by heart"]
+    assert told(photos[3]) == told(photos[2]) == told(photos[1], ["krx"]) == told(photos[1], []) == (None, [])
+    assert told(photos[2], ["brc", "krx"])[0]["concept"] == "krx"
+    assert told(photos[1], image="photo.png") == (None, [])
+    board, painting = easel(tiny, shelved), Painting("a", asked(tiny, "a brc dog", photos={"brc": ["0"]}))
+    ran(board, painting)
+    assert "near_copy" not in painting.future.result()[0].recipe  # no such photo in that home
