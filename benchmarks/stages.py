@@ -5,8 +5,9 @@
 From the embedded painter the recipe `variations` is run three ways on the same renders, at as many steps of as many
 pictures: cross-attention first and then everything (as Stable Diffusion Image Variations v2 was trained), everything at
 once (as v1), and LoRA. Unseen renders are then given and the judges say whether category and colour were kept. The
-first is given them, too, resized in other ways than it was trained on; so is the embedded variations model, if it is
-there. Beside the JSON a sheet.
+first is given them, too, resized in other ways than it was trained on, and once more as it was trained, with other
+noise: what chance alone does; so is the embedded variations model, if it is there. Beside the JSON a sheet; the drops
+are drawn and filled into docs/resizing.md. About 40 minutes on one core; stopped, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,57 +22,44 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
 
-from benchmarks import arguments, once, places, plain
+from benchmarks import arguments, guide, once, places, plain
 from benchmarks.concepts import readers
 from benchmarks.painting import computing
+from benchmarks.ways import FIGURE, FIRST, figure, judged, line, quirks, seen, told
 from remembrandt.adapters import lora
 from remembrandt.adapters.lora import DOWN, UP
-from remembrandt.conditions.image import embedded, preprocessed
-from remembrandt.evaluation.judges import Readers, read
 from remembrandt.family.family import VARIATIONS, Family
 from remembrandt.family.load import load
 from remembrandt.pocket import paint, pictures
 from remembrandt.pocket.varied import VIEW
 from remembrandt.pocket.world.scene import render
-from remembrandt.pocket.world.styles import STYLES
 from remembrandt.report import sheet, write_atomic
 from remembrandt.settings import Wrong
 from remembrandt.training.dreambooth import exact
 from remembrandt.training.loop import fit
-from remembrandt.training.recipe import Stage, denoising, painted
+from remembrandt.training.recipe import Stage, denoising
 from remembrandt.training.variations import Variations
 
-FIRST = pictures.UNSEEN + 60_000  # the renders that are given
 RANK = 16
+PAGE = Path("docs/resizing.md")
 
 
 @dataclass(frozen=True)
 class Size:
     """Renders that are trained on, steps and pictures a step, renders that are given, columns of the sheet."""
 
-    renders: int = 4_000
-    steps: int = 2_000
+    renders: int = 3_000
+    steps: int = 900
     batch: int = 32
-    given: int = 128
+    given: int = 96
     shown: int = 8
 
 
 SIZES = {"tiny": Size(4, 2, 2, 2, 2), "usual": Size(), "full": Size(40_000, 8_000, 32, 512, 12)}
-
-#: Ways to bring a picture to the encoder: what is other than in training.
-WAYS: dict[str, Mapping[str, object]] = {
-    "as trained": {},
-    "antialiased": {"antialias": True},
-    "corners aligned": {"align_corners": True},
-    "cropped": {"fit": "crop"},
-    "antialiased, cropped and clamped": {"antialias": True, "fit": "crop", "clamp": True},
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Renders:
@@ -94,14 +82,6 @@ def renders(family: Family, count: int, work: Path) -> Renders:
     )
     shown = pictures.once(work / "shown.npy", lambda: np.stack([pictures.picture(n, VIEW) for n in range(count)]))
     return Renders(latents, seen(family, shown))
-
-
-def seen(family: Family, shown: np.ndarray, **other: object) -> Tensor:
-    """Embeddings (n, D) of uint8 (n, h, w, 3), brought to the encoder as the family records, or otherwise."""
-    assert family.image_encoder is not None
-    side, how = family.image_encoder.config.image_size, {**family.record.resize, **other}
-    parts = np.array_split(shown, max(1, len(shown) // 50))
-    return torch.cat([embedded(family, preprocessed(part, how, side)).cpu() for part in parts])
 
 
 def stages(family: Family, rows: Renders, size: Size, arm: str) -> list[Stage]:
@@ -154,7 +134,7 @@ def taught(base: Callable[[], Family], rows: Renders, size: Size, arm: str, work
             for parameter in stage.parameters.values():
                 parameter.requires_grad_(True)
             began = time.monotonic()
-            plan = replace(stage.plan, checkpoint_every=500)
+            plan = replace(stage.plan, checkpoint_every=100)
             with worn(family, stage.parameters):
                 outcome = fit(
                     lambda step, stage=stage: stage.loss(step, range(stage.batch)),
@@ -172,37 +152,6 @@ def taught(base: Callable[[], Family], rows: Renders, size: Size, arm: str, work
                 if f"{name}.{DOWN}" in learned:
                     layer.weight.copy_(lora.merged(layer.weight, learned[f"{name}.{DOWN}"], learned[f"{name}.{UP}"]))
     return family, seconds
-
-
-def judged(family: Family, judge: Readers, size: Size, **other: object) -> tuple[dict, list[np.ndarray]]:
-    """What of unseen renders their variations keep, and the first of these."""
-    scenes = [pictures.scene(FIRST + n, pairs=0.0, signs=0.0) for n in range(size.given)]
-    shown = np.stack([render(scene, VIEW) for scene in scenes])
-    given = seen(family, shown, **other)
-    shape = torch.zeros(family.channels, *[family.record.size // family.factor] * 2)
-    rows = [{"mean": shape, "embedding": one} for one in given]
-    made = painted(recipe_of(size), family, rows, 1)
-    categories = [scene.subjects[0].category for scene in scenes]
-    category, colour = [], []
-    for scene, reading in zip(scenes, read(judge, made, [[c] for c in categories]), strict=True):
-        thing, lost = reading.things[scene.subjects[0].category], STYLES[scene.style].destroys
-        if "category" not in lost:
-            category.append(thing["present"] == "True")
-        if "colour" not in lost:
-            colour.append(thing["colour"] == scene.subjects[0].colour)
-    near = F.cosine_similarity(given, seen(family, shown)).mean()
-    found = {
-        "category": float(np.mean(category)) if category else None,
-        "colour": float(np.mean(colour)) if colour else None,
-        "counts": [len(category), len(colour)],
-        "cosine_with_as_trained": float(near),
-    }
-    return found, list(made[: size.shown])
-
-
-def line(name: str, found: dict) -> str:
-    shares = (f"{what} {found[what]:.0%}" for what in ("category", "colour") if found[what] is not None)
-    return f"{name}: {', '.join(shares)}"
 
 
 def _embedded() -> Family | None:
@@ -230,22 +179,24 @@ def main(given: Sequence[str] | None = None) -> None:
     taken: dict[str, Family] = {}
     for arm in ("two stages", "one stage", "lora"):
         family, seconds = taught(base, rows, size, arm, work)
-        kept, some = judged(family, judge, size)
+        kept, _, some = judged(family, judge, size.given, work / f"{arm.replace(' ', '-')}-kept")
         arms[arm] = kept | {"seconds": seconds, "steps": size.steps, "batch": size.batch}
-        drawn.append((line(arm, kept), some))
+        drawn.append((line(arm, kept), list(some[: size.shown])))
         taken.setdefault("two stages", family)
     if shipped := _embedded() if asked.base == "pocket" else None:
         taken["embedded"] = shipped
     for name, family in taken.items():
         assert family.kind == VARIATIONS
-        for way, other in WAYS.items():
-            kept, some = judged(family, judge, size, **other)
-            quirk.setdefault(name, {})[way] = kept
-            drawn.append((line(f"{name}, {way}", kept), some))
-    told = plain({"arms": arms, "resize": quirk, "size": asdict(size), **computing(plainly)})
-    write_atomic(out, json.dumps(told, indent=1) + "\n")
+        place = work / family.digest[:8] if name == "embedded" else work
+        quirk[name], some = quirks(family, judge, size.given, place, name)
+        drawn += [(title, row[: size.shown]) for title, row in some]
+    found = plain({"arms": arms, "resize": quirk, "size": asdict(size), **computing(plainly)})
+    write_atomic(out, json.dumps(found, indent=1) + "\n")
     sheet(drawn, "Variations: stages, and ways to resize", cell=96).save(out.with_suffix(".png"))
-    print(json.dumps({"arms": told["arms"], "resize": told["resize"]}, indent=1))
+    if asked.size != "tiny" and not asked.out:
+        figure(found["resize"]).save(FIGURE)
+        guide.fill(PAGE, {"judged": told(found["resize"])})
+    print(json.dumps({"arms": found["arms"], "resize": found["resize"]}, indent=1))
 
 
 if __name__ == "__main__":
