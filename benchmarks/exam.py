@@ -2,9 +2,9 @@
 
     python -m benchmarks.exam [--family FOLDER] [--singles 512] [--pairs 128] [--photos DIR] [--shards DIR] [-o FILE]
 
-Writes the JSON and, beside it, a sheet of prompts that the painter has never seen, renders above paintings, and one of
-every category (`categories.jpg`). `--photos` measures the autoencoder on real pictures too, `--shards` (`pictures` in
-the recipe's work folder) finds near copies.
+Writes the JSON and, beside it, a sheet of prompts that the painter has never seen, renders above paintings, one of
+every category (`categories.jpg`) and one of a prompt at five guidances (`guidance.jpg`). `--photos` measures the
+autoencoder on real pictures too, `--shards` (`pictures` in the recipe's work folder) finds near copies.
 """
 
 from __future__ import annotations
@@ -59,6 +59,12 @@ def categories(family: Family, each: int = 16) -> Image.Image:
     paint = painter(family)
     lines = [(f"a {words[0]}", list(paint([f"a {words[0]}"] * each, 1))) for words in CATEGORIES.values()]
     return sheet(lines, "Every category, without further words", cell=64)
+
+
+def guided(family: Family, prompt: str = "a striped orange cat on the beach", each: int = 8) -> Image.Image:
+    """One prompt at several guidances, the same noise in a column."""
+    lines = [(f"guidance {g:g}", list(painter(family, g)([prompt] * each, 1))) for g in (0.0, 1.0, 2.0, 5.0, 10.0)]
+    return sheet(lines, f'"{prompt}"', cell=96)
 
 
 def squares(folder: Path) -> np.ndarray:
@@ -128,7 +134,8 @@ def main() -> None:
     }
     write_atomic(asked.out, json.dumps(found, indent=1) + "\n")
     compared(family).save(asked.out.with_suffix(".png"))
-    categories(family).convert("RGB").save(asked.out.with_name("categories.jpg"), quality=85)
+    for name, made in (("categories", categories(family)), ("guidance", guided(family))):
+        made.convert("RGB").save(asked.out.with_name(f"{name}.jpg"), quality=85)
     told = {name: value for name, value in found.items() if name not in ("readers_by_style", "readers_of_noise")}
     print(json.dumps(told, indent=1))
 

@@ -62,7 +62,8 @@ class Readers(nn.Module):
         self.join = nn.Conv2d(3 * c, c, 1)
         self.where = nn.Conv2d(c, len(categories), 1)
         facts = 2 * c + 5 + len(categories)
-        self.of = nn.ModuleDict({name: nn.Linear(facts, len(values)) for name, values in attributes.items()})
+        self.thought = nn.Linear(facts + 2 * c, 128)  # how large "big" is: of what, and beside what
+        self.of = nn.ModuleDict({name: nn.Linear(facts + 128, len(values)) for name, values in attributes.items()})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Logits: `whole` names (n, k); `present` (n, categories); attribute names (n, categories, k); `maps`."""
@@ -76,6 +77,8 @@ class Readers(nn.Module):
         seen = torch.einsum("nkp,ncp->nkc", look, features)
         named = torch.eye(maps.shape[1], device=seen.device).expand(len(seen), -1, -1)
         seen = torch.cat([seen, _extent(look, *fine.shape[-2:]), named], -1)
+        around = pooled[:, None].expand(-1, seen.shape[1], -1)
+        seen = torch.cat([seen, F.silu(self.thought(torch.cat([seen, around], -1)))], -1)
         return (
             {name: head(pooled) for name, head in self.whole.items()}
             | {"maps": maps, "present": maps.logsumexp(-1) - math.log(maps.shape[-1])}

@@ -61,6 +61,23 @@ def seen_of(scene, size: int = 128) -> np.ndarray:
     return shares
 
 
+SEEN = 80  # of 128 x 128 pixels: what changes fewer, a pattern on a seat that is sat on, nobody can name
+
+
+def pattern_shows(scene, index: int) -> bool:
+    """Whether the pattern of subject `index` can be seen: any other would change SEEN pixels by a tenth or more."""
+    from remembrandt.pocket.world import vocabulary as words
+    from remembrandt.pocket.world.scene import render
+
+    def worn(pattern: str) -> np.ndarray:
+        changed = [replace(s, pattern=pattern) if k == index else s for k, s in enumerate(scene.subjects)]
+        return render(replace(scene, subjects=tuple(changed)), 128).astype(np.int16)
+
+    own = scene.subjects[index].pattern
+    shown = worn(own)
+    return all((abs(worn(p) - shown).max(-1) > 25).sum() >= SEEN for p in words.PATTERNS if p != own)
+
+
 def reader_loss(network: Readers, x: Tensor, answers: dict[str, Tensor]) -> Tensor:
     """Cross-entropy of everything that can be read off the batch, and of each map with where its thing is seen: from
     a map that points at a nose no size can be read."""
@@ -307,6 +324,9 @@ def reader_accuracy(network: Readers, numbers: range, smear: Smear | None = None
         out = network(to_tensor(smear(images, np.random.default_rng(start)) if smear else images))
         for i, scene in enumerate(scenes):
             answers, lost = truth(scene, network.config), STYLES[scene.style].destroys
+            for index, subject in enumerate(scene.subjects):
+                if "pattern" not in lost and not pattern_shows(scene, index):
+                    answers["pattern"][network.config["categories"].index(subject.category)] = -100
             for name in network.config["whole"]:
                 if name not in lost:
                     right.setdefault(name, []).append(bool(out[name][i].argmax() == answers[name]))

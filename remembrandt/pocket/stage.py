@@ -32,11 +32,11 @@ class Sizes:
     shards: int = 50
     litters: int = 30  # shards of portraits, for telling instances apart
     smeared: int = 5  # shards of either kind as a painter would leave them
-    autoencoder: int = 22_900
-    whole: int = 4_200  # of the autoencoder's steps, how many finish the decoder on whole pictures
+    autoencoder: int = 24_000
+    whole: int = 5_300  # of the autoencoder's steps, how many finish the decoder on whole pictures
     towers: int = 3_300
-    readers: int = 15_900
-    instances: int = 6_500
+    readers: int = 24_400
+    instances: int = 17_500
     painter: int = 32_000
     attention: int = 2_000  # steps in which only the cross-attention of the variations model moves
     variations: int = 6_000

@@ -58,6 +58,12 @@ def test_readers_are_shown_where_each_thing_is(work):
         assert drawn[rim].mean() > 2 * drawn[~rim].mean()
 
 
+def test_a_pattern_on_a_seat_that_is_sat_on_is_not_asked_for():
+    scene = pictures.scene(1000040528)  # a shoe on a stool
+    assert [judging.pattern_shows(scene, k) for k in (0, 1)] == [True, False]
+    assert judging.pattern_shows(replace(scene, subjects=scene.subjects[1:], relation=""), 0)
+
+
 def test_recoloured_pictures_keep_their_outlines():
     rng = np.random.default_rng(3)
     x = torch.full((64, 3, 32, 32), -0.5)
