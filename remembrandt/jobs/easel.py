@@ -7,7 +7,8 @@ What it guarantees, and `tests/jobs/test_painting.py` holds it to:
 - **alone**: a picture is what it is without neighbours, to the bit at equal batch shape, else but for rounding;
 - **cancel**: a canceled request has no rows in any later step, and what waited never begins;
 - **faults**: what cannot be painted ends its own request and no other;
-- **adapters**: what is worn stays in memory, and everything else there is bounded.
+- **adapters**: what is worn stays in memory, and everything else there is bounded;
+- **previews**: all together take no more than their share of the time, however many watch and whatever one costs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from remembrandt.jobs import copying, varying, work
 from remembrandt.jobs.files import Home
 from remembrandt.report import silent
 
-PREVIEW = 1.0  # seconds between two previews of a request
+PREVIEW, SHARE = 1.0, 0.05  # seconds between two previews of a request; what they may take of the time
 Document = dict[str, Any]
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Easel:
     live: dict[Ticket, Painting] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)  # by user, the last step that held a picture of theirs
     steps: int = 0
+    rest: float = 0.0  # until when there are no previews
 
     @property
     def idle(self) -> bool:
@@ -103,12 +105,9 @@ class Easel:
         self.steps += 1
         self.served |= {self.live[p.ticket].user: self.steps for p in chosen}
         self._step(chosen)
-        now = monotonic()
-        for ticket, painting in [*self.live.items()]:
-            if ticket.done:
-                self._end(ticket)
-            elif painting.watched and now - painting.seen > PREVIEW and not self._hidden(painting):
-                painting.preview, painting.seen = _preview(self.engine, ticket), now
+        for ticket in [t for t in self.live if t.done]:
+            self._end(ticket)
+        self._show()
         return sum(map(rows, chosen))
 
     def end(self, why: BaseException) -> None:
@@ -161,6 +160,16 @@ class Easel:
             for ticket in tickets:
                 self.live[ticket].end(fault)
                 self._end(ticket)
+
+    def _show(self) -> None:
+        """A preview for who has waited longest for one, if it is time for one."""
+        now = monotonic()
+        due = [t for t, p in self.live.items() if p.watched and now - p.seen > PREVIEW and not self._hidden(p)]
+        if due and now >= self.rest:
+            ticket = min(due, key=lambda t: self.live[t].seen)
+            painting = self.live[ticket]
+            painting.preview, painting.seen = _preview(self.engine, ticket), now
+            self.rest = now + (monotonic() - now) / SHARE
 
     def _hidden(self, painting: Painting) -> bool:
         """Whether what is under way may turn out to be none of the user's business."""

@@ -1,5 +1,6 @@
 """The painter's invariants: turns, pictures as alone, cancel, faults, adapters."""
 
+import itertools
 import shutil
 import threading
 from dataclasses import replace
@@ -219,6 +220,21 @@ def test_the_shelf_keeps_what_is_worn_and_little_else(shelved, tiny, tmp_path):
     assert shelf.reads == before + 1  # another import of that name
     with pytest.raises(Wrong, match="no readable"):
         lease.read(tmp_path / "none")
+
+
+def test_previews_take_their_share(tiny, shelved, monkeypatch):
+    """By turns, and all together a fifth of the time: of a clock that goes on whenever somebody looks at it."""
+    ticks = itertools.count(1.0)
+    for name, value in {"monotonic": lambda: next(ticks), "PREVIEW": 0.0, "SHARE": 0.2}.items():
+        monkeypatch.setattr(easels, name, value)
+    board, paintings, seen = easel(tiny, shelved), [], []
+    paintings += [Painting(f"user {k}", asked(tiny, seed=k, steps=24), watched=True) for k in range(3)]
+    board.waiting += paintings
+    while not board.idle:
+        before = [p.preview for p in paintings]
+        board.turn()
+        seen += [k for k, p in enumerate(paintings) if p.preview is not before[k]]
+    assert seen == [k % 3 for k in range(len(seen))] and 4 <= len(seen) <= 8  # of 24
 
 
 def test_the_painter_paints_for_threads_and_stops(tiny, shelved, monkeypatch):
