@@ -6,6 +6,7 @@ a row and no thread, and the painter never waits for a disk.
 
 from __future__ import annotations
 
+import logging
 import queue as lines
 import threading
 import time
@@ -34,6 +35,7 @@ KINDS = ("generate",)
 CLAIMED = 24  # jobs with the painter; beyond that only of who has none there
 TELL, LOOK, BEAT = 1.0, 0.25, 10.0  # seconds between records of progress, looks at cancels, renewals of leases
 Document = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 class Failed(Exception):
@@ -119,17 +121,25 @@ class Gallery:
                     self._bell.get_nowait()
             except lines.Empty:
                 pass
-            for held in [*self._held.values()]:
-                try:
-                    self._look(held)
-                except Taken:  # by another server: it is theirs
-                    self.lost += 1
-                    self._settle(held, Failed("another server took this job"))
-                except Exception as fault:  # a full disk, say: of this job only
-                    self._fail(held, fault)
-            if self._stop.is_set():
+            stopping = self._stop.is_set()
+            try:
+                self._tend()
+                if not stopping:
+                    self._claim()
+            except Exception:  # a database that is locked for long, say: what is in hand stays there
+                log.exception("the gallery could not go on; it tries again")
+            if stopping:
                 return
-            self._claim()
+
+    def _tend(self) -> None:
+        for held in [*self._held.values()]:
+            try:
+                self._look(held)
+            except Taken:  # by another server: it is theirs
+                self.lost += 1
+                self._settle(held, Failed("another server took this job"))
+            except Exception as fault:  # a full disk, say: of this job only
+                self._fail(held, fault)
 
     def _beat(self) -> None:
         """Keep the leases, also while the other thread waits for a family to be loaded."""

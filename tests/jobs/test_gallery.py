@@ -5,13 +5,14 @@ import time
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from remembrandt.jobs import gallery as galleries
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.gallery import Failed, Gallery
 from remembrandt.jobs.painting import Painter, Stopped
 from remembrandt.settings import Wrong
-from remembrandt.store import blobs, users
+from remembrandt.store import blobs, queue, users
 from remembrandt.store.store import Store
 from tests.jobs.test_painting import asked
 
@@ -96,6 +97,22 @@ def test_pictures_of_a_job_are_kept_together_and_once(tiny, tmp_path, monkeypatc
         with pytest.raises(Wrong, match="more than"):
             full.future.result(60)
         assert not blobs.images_of(store, full.job.id)
+    finally:
+        place.close()
+
+
+def test_a_fault_of_the_database_stops_nobody(tiny, tmp_path, monkeypatch):
+    claim, faults = queue.claim, [OperationalError("BEGIN IMMEDIATE", {}, Exception("database is locked"))]
+
+    def locked(*given):
+        if faults:
+            raise faults.pop()
+        return claim(*given)
+
+    monkeypatch.setattr(queue, "claim", locked)
+    place = opened(tiny, tmp_path)
+    try:
+        assert place.enter("", plain(tiny, steps=1)).future.result(60) and not faults and place.alive
     finally:
         place.close()
 
