@@ -231,8 +231,9 @@ def publish(store: Store, home: Home, family: Family, word: str, adapter: Adapte
 def teach(http: httpx.Client, key: str | None = None, **fields: Any) -> httpx.Response:
     """Ask for a lesson on the five photos that come with the package."""
     photos = [("images", (path.name, path.read_bytes(), "image/jpeg")) for path in sorted(PHOTOS.glob("*.jpg"))]
-    asked = {"category": CATEGORY, "target_model": "private_meta", **{k: str(v) for k, v in fields.items()}}
-    return http.post("/finetune", data=asked, files=photos, headers={"idempotency-key": key} if key else {})
+    asked = {"category": CATEGORY, "target_model": "private_meta", "consent": True, **fields}
+    headers = {"idempotency-key": key} if key else {}
+    return http.post("/finetune", data={k: str(v) for k, v in asked.items()}, files=photos, headers=headers)
 
 
 # -- figures ---------------------------------------------------------------------------------------
