@@ -111,7 +111,13 @@ class Load:
             except BaseException as fault:
                 self._failed.append(fault)
 
-        return threading.Thread(target=run)
+        return threading.Thread(target=run, daemon=True)
+
+    def sound(self) -> bool:
+        """Nobody has given up."""
+        if self._failed:
+            raise self._failed[0]
+        return True
 
     def _ask(self, crowd: Crowd, who: int, moment: str) -> None:
         number = 0
@@ -131,12 +137,10 @@ class Load:
 
     def __exit__(self, *_: Any) -> None:
         self._enough.set()
-        for thread in self._asking:
-            thread.join()
+        until(lambda: self.sound() and not any(thread.is_alive() for thread in self._asking))
         self._over.set()
         self._keeping.join()
-        if self._failed:
-            raise self._failed[0]
+        self.sound()
 
 
 # -- one moment ------------------------------------------------------------------------------------
@@ -145,10 +149,10 @@ class Load:
 def disturbed(home: Path, crowd: Crowd, name: str, who: int, kill: Callable[[str], Document]) -> Document:
     """A lesson under load, what `kill(job)` does to it, and all that was asked for, when it has ended."""
     began, store = time.monotonic(), Store(home)
-    with Load(crowd, name):
+    with Load(crowd, name) as load:
         job = crowd.lesson(who, f"{name}-lesson")
         found = kill(job)
-        until(lambda: store.of(crowd.people[who].id).job(job).state in ENDED)  # type: ignore[union-attr]
+        until(lambda: load.sound() and store.of(crowd.people[who].id).job(job).state in ENDED)  # type: ignore[union-attr]
     until(lambda: not lanes.unfinished(store))
     deeds, crowd.deeds[:] = list(crowd.deeds), []
     odd, crowd.odd[:] = list(crowd.odd), []

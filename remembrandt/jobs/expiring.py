@@ -1,11 +1,13 @@
-"""What goes by itself: content that nobody holds, and photos that have been kept for as long as was said."""
+"""What goes by itself: content that nobody holds, what a killed server left of jobs that are done, and photos that have
+been kept for as long as was said.
+"""
 
 from __future__ import annotations
 
 import shutil
 import time
 
-from remembrandt.jobs.files import Home, remove
+from remembrandt.jobs.files import WAY, Home, remove, tidy
 from remembrandt.store import audit, blobs, lineage
 from remembrandt.store.store import Store
 
@@ -13,6 +15,9 @@ from remembrandt.store.store import Store
 def sweep(store: Store, home: Home, photo_days: float | None = None) -> int:
     """Bytes freed. Photos older than `photo_days` go: their concepts are painted, but not measured any more."""
     freed = blobs.sweep(store, home.path) if (home.path / "blobs").is_dir() else 0
+    left = {place.parent.name for name in WAY for place in home.path.glob(f"jobs/*/{name}")}
+    for key in lineage.succeeded(store, left):
+        tidy(home.job(key))
     if photo_days is None:
         return freed
     old = time.time() - photo_days * 86400

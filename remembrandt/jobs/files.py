@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from remembrandt.family.family import Family
 
 
+#: Folders of a job that nobody needs once it is published.
+WAY = ("checkpoints", "staging", "photos", "masks", "class", "ladder", "scenes")
+
+
 @dataclass(frozen=True)
 class Home:
     """Paths; nothing is made before something is written."""
@@ -105,11 +109,15 @@ class Files:
         return kept
 
     def tidy(self) -> None:
-        """After publishing: of the way there the request, the previews and the ladder's strip are kept."""
-        for name in ("checkpoints", "staging", "photos", "masks", "class", "ladder", "scenes"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        for path in (self.folder / "examples.safetensors", self.folder / "before.json", self.folder / "base.json"):
-            path.unlink(missing_ok=True)
+        tidy(self.folder)
+
+
+def tidy(job: Path) -> None:
+    """After publishing: of the way there the request, the previews and the ladder's strip are kept."""
+    for name in WAY:
+        shutil.rmtree(job / name, ignore_errors=True)
+    for path in (job / "examples.safetensors", job / "before.json", job / "base.json"):
+        path.unlink(missing_ok=True)
 
 
 def address(data: bytes) -> str:

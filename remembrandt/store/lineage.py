@@ -6,7 +6,7 @@ A number is given to one version only, whatever was rolled back before: a pictur
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -164,6 +164,13 @@ def unfinished(store: Store) -> list[Job]:
     t = schema.jobs
     states = ("running", *(s for s in RESUMABLE if s != "failed"))
     return store._all(Job, select(t).where(t.c.state.in_(states)))
+
+
+def succeeded(store: Store, jobs: Collection[str]) -> set[str]:
+    """Those of these jobs, of whatever owner, that are done."""
+    t = schema.jobs
+    with store.engine.begin() as connection:
+        return set(connection.execute(select(t.c.id).where(t.c.id.in_(jobs), t.c.state == "succeeded")).scalars())
 
 
 def expunge(store: Store, model: Model, concept: Concept, alive: Alive) -> list[str]:

@@ -185,6 +185,18 @@ def test_a_replay_lesson_says_that_its_photos_will_go(service, home, tiny_folder
         assert len(said) == told
 
 
+def test_what_a_killed_server_left_of_a_lesson_goes(service, home):
+    """It died between publishing and tidying; of a lesson that waits nothing goes."""
+    store, done = service._store(), taught(service, home, "brc", [])
+    waits = store.queue("finetune", {}).id
+    for key in (done.job, waits):
+        (home.job(key) / "checkpoints" / "step-1").mkdir(parents=True)
+        (home.job(key) / "request.json").touch()
+    expiring.sweep(store, home)
+    assert [p.name for p in home.job(done.job).iterdir()] == ["request.json"]
+    assert (home.job(waits) / "checkpoints" / "step-1").is_dir() and (home.path / done.folder).is_dir()
+
+
 def test_settings_from_outside(monkeypatch, tmp_path):
     monkeypatch.setenv("REMEMBRANDT_META_TEACHERS", "ann, bob")
     monkeypatch.setenv("REMEMBRANDT_PHOTO_DAYS", "30")
