@@ -49,6 +49,11 @@ def base_of(folder: Path) -> str:
     return str(folders.read_json(folder / folders.RECORD)["base"])
 
 
+def made_of(folder: Path, base: Family) -> bool:
+    """Whether a folder holds differences from exactly these weights."""
+    return is_one(folder) and folders.read_json(folder / folders.RECORD).get("base_digest") == weights.digest(base.held)
+
+
 def read(folder: Path, base: Parts) -> Parts:
     """The parts of a task model, made whole; `Wrong` if the base is not the one that it was taken from."""
     said = folders.read_json(folder / folders.RECORD)

@@ -29,6 +29,7 @@ from remembrandt.settings import Wrong
 __all__ = ["choose_device", "choose_precision", "load", "save", "save_single_file"]
 
 POCKET = "pocket"
+EMBEDDED = {POCKET: "weights", VARIATIONS: "variations", "inpaint": "inpaint"}  # and the folder of each
 HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 KINDS = {"guidance": float, "steps": int, "sampler": str, "resize": dict}
 RECORDED = ("size", *KINDS)
@@ -42,7 +43,7 @@ PICTURED = {"guidance": 3.0}  # those of kind variations, as their card says
 
 
 def load(source: str | Path, *, device: str | None = None, precision: str | None = None) -> Family:
-    """The family `source`: "pocket", "variations", a folder, a .safetensors file, or a hub id[@revision].
+    """The family `source`: "pocket", "variations", "inpaint", a folder, a .safetensors file, or a hub id[@revision].
 
     Hub ids are read from the local cache only. Without `device` and `precision` ("fp32", "fp16",
     "bf16") the machine chooses. `Wrong` if it is none of these or not sound.
@@ -63,7 +64,7 @@ def _parts(place: Path) -> Parts:
 
 def _found(source: str) -> tuple[Path, dict[str, str]]:
     name, _, revision = source.partition("@")
-    if name in (POCKET, VARIATIONS):
+    if name in EMBEDDED:
         return _embedded(name, revision), {}
     path = Path(source).expanduser()
     beside = Path(name).expanduser()
@@ -87,7 +88,7 @@ def _lone(path: Path) -> Path:
 
 
 def _embedded(name: str, revision: str) -> Path:
-    place = Path(str(files("remembrandt"))) / "pocket" / ("weights" if name == POCKET else name)
+    place = Path(str(files("remembrandt"))) / "pocket" / EMBEDDED[name]
     if not place.is_dir() and name != POCKET:
         raise Wrong(f"the embedded painter {name!r} is not there yet: give the folder or hub id of another model")
     if not place.is_dir():

@@ -11,8 +11,8 @@ from remembrandt.settings import Missing, Wrong, nearest
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store
 
-MINE, PRETRAINED, POCKET, VARIATIONS = "mine", "pretrained", "pocket", "variations"
-RESERVED = (PRETRAINED, VARIATIONS, POCKET)
+MINE, PRETRAINED, POCKET, VARIATIONS, INPAINT = "mine", "pretrained", "pocket", "variations", "inpaint"
+RESERVED = (PRETRAINED, VARIATIONS, INPAINT, POCKET)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 Document = dict[str, Any]
 
@@ -78,8 +78,8 @@ def spelled(base: str) -> str:
 
 def _source(store: Store, name: str | None) -> str:
     added = store.families()
-    if name == VARIATIONS:
-        return VARIATIONS
+    if name in (VARIATIONS, INPAINT):
+        return str(name)
     if name in (None, MINE, PRETRAINED, POCKET):
         return POCKET
     if name in added:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remembrandt.jobs import painters
-from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED, VARIATIONS
+from remembrandt.jobs.painters import INPAINT, MINE, POCKET, PRETRAINED, VARIATIONS
 from remembrandt.settings import Missing, Settings, Wrong, nearest
 from remembrandt.store.store import Store
 
@@ -40,7 +40,7 @@ def model(store: Store, name: str | None, scope: str | None = None, identifier: 
     No path and no hub id: who asks over the net does not say what this machine loads.
     """
     if name is not None:
-        known = [MINE, PRETRAINED, POCKET, VARIATIONS, *store.families(), *(m.name for m in store.models())]
+        known = [MINE, PRETRAINED, POCKET, VARIATIONS, INPAINT, *store.families(), *(m.name for m in store.models())]
         if name not in known:
             raise Missing(f"there is no model {name!r}.{nearest(name, known)} GET /models lists them")
         return name

@@ -40,6 +40,8 @@ class Sizes:
     painter: int = 32_000
     attention: int = 2_000  # steps in which only the cross-attention of the variations model moves
     variations: int = 6_000
+    inpaint: int = 2_400
+    masked: int = 3  # shards that the inpainting model is trained on, each under two masks
     batch: int = 32
     guarded: int = 1_200  # renders that the safety checker's threshold is chosen and measured on
 

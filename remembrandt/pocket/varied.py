@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from remembrandt.conditions.image import preprocessed
 from remembrandt.family import delta, weights
 from remembrandt.family.family import VARIATIONS, Family
-from remembrandt.family.folder import RECORD, read_json
 from remembrandt.family.load import load
 from remembrandt.pocket import networks, paint, pictures
 from remembrandt.pocket.stage import Sizes, Work, train
@@ -77,10 +76,9 @@ def make(work: Work) -> None:
     """Both stages from the family in `out`, into the folder beside it; nothing where that is of this family already."""
     target = work.out.with_name("variations")
     family = load(work.out, device=str(work.device), precision="bf16")
-    digest = weights.digest(family.held)
-    if (target / RECORD).is_file() and read_json(target / RECORD).get("base_digest") == digest:
+    if delta.made_of(target, family):
         return
-    begun, asked = f"variations-{digest[:8]}", recipe(work.sizes)
+    begun, asked = f"variations-{weights.digest(family.held)[:8]}", recipe(work.sizes)
     exact(family)
     taught = asked.begun(family)  # the family's own UNet, now another; what it was is still in its files
     pictures.render(partial(seen, work.out), work / "pictures", work.sizes.shards)

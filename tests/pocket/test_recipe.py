@@ -19,8 +19,8 @@ from remembrandt.pocket.stage import train
 from remembrandt.training.loop import Plan
 
 STEPS = {"autoencoder": 2, "whole": 1, "towers": 2, "painter": 2, "readers": 2, "instances": 1}
-STEPS |= {"attention": 1, "variations": 1}
-FEW = recipe.Sizes(shards=1, litters=1, smeared=1, batch=2, guarded=6, **STEPS)
+STEPS |= {"attention": 1, "variations": 1, "inpaint": 2}
+FEW = recipe.Sizes(masked=1, shards=1, litters=1, smeared=1, batch=2, guarded=6, **STEPS)
 
 
 @pytest.fixture(scope="module")

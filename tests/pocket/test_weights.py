@@ -1,5 +1,8 @@
 """What ships: the embedded family, in diffusers' hands and before its own judges."""
 
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from diffusers import StableDiffusionPipeline
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.family.load import load
+from remembrandt.settings import Wrong
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +29,19 @@ def test_diffusers_paints_the_same_without_arguments(pocket):  # details 27
     gap = np.abs((painted.images[0] * 255).round() - ours.pixels)
     assert gap.mean() <= 0.05 and gap.max() <= 2
     assert np.abs(other.pixels.astype(float) - ours.pixels).mean() > 5  # else any prompt would have passed
+
+
+def test_the_inpainting_model_paints_what_is_masked(pocket):
+    try:
+        family = load("inpaint", device="cpu", precision="fp32")
+    except Wrong as fault:
+        pytest.skip(f"{fault}")
+    place = Path(str(files("remembrandt.pocket"))) / "inpaint"
+    assert sum(p.stat().st_size for p in place.rglob("*.safetensors")) <= 3.2e6
+    picture = np.random.default_rng(1).integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    mask = np.zeros((128, 128), bool)
+    mask[32:96, 32:96] = True
+    asked = Request("a red dog", seed=1, steps=2, image=picture, mask=mask)
+    [[made]], [[other]] = (Engine(one).paint([asked]) for one in (family, pocket))
+    assert np.array_equal(made.pixels[~mask], picture[~mask]) and not np.array_equal(made.pixels, picture)
+    assert not np.array_equal(made.pixels, other.pixels)
