@@ -14,7 +14,7 @@ from remembrandt.family.folder import index
 from remembrandt.pocket import networks
 
 SHARD = "12MB"
-RECORD = {"name": "pocket", "size": networks.SIZE, "guidance": 4.0, "steps": 20, "sampler": "dpmpp-2m-karras"}
+RECORD = {"name": "pocket", "size": networks.SIZE, "guidance": 5.0, "steps": 20, "sampler": "dpmpp-2m-karras"}
 
 
 def write(
