@@ -6,6 +6,7 @@ start before all are rendered, and held-out numbers (from `UNSEEN` up) are never
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -33,13 +34,13 @@ def picture(number: int, size: int = 128) -> np.ndarray:
 
 
 def once(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array in `path`, which is made the first time; a maker that is killed leaves nothing."""
+    """The array in `path`, which is made the first time; a maker that is killed leaves none, two do no harm."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, make())
-        part.rename(path)
+        made = make()
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            np.save(file, made)
+        Path(file.name).replace(path)
     return np.load(path, mmap_mode="r")
 
 

@@ -64,6 +64,17 @@ def test_a_pattern_on_a_seat_that_is_sat_on_is_not_asked_for():
     assert judging.pattern_shows(replace(scene, subjects=scene.subjects[1:], relation=""), 0)
 
 
+def test_two_makers_of_one_file_do_no_harm(tmp_path):
+    first = np.arange(3)
+
+    def make() -> np.ndarray:
+        pictures.once(tmp_path / "it.npy", lambda: first)  # another was quicker
+        return first
+
+    assert (pictures.once(tmp_path / "it.npy", make) == first).all()
+    assert [p.name for p in tmp_path.iterdir()] == ["it.npy"]
+
+
 def test_recoloured_pictures_keep_their_outlines():
     rng = np.random.default_rng(3)
     x = torch.full((64, 3, 32, 32), -0.5)
