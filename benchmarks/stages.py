@@ -53,7 +53,7 @@ class Size:
     """Renders that are trained on, steps and pictures a step, renders that are given, columns of the sheet."""
 
     renders: int = 3_000
-    steps: int = 900
+    steps: int = 800
     batch: int = 32
     given: int = 96
     shown: int = 8
@@ -179,9 +179,9 @@ def main(given: Sequence[str] | None = None) -> None:
     taken: dict[str, Family] = {}
     for arm in ("two stages", "one stage", "lora"):
         family, seconds = taught(base, rows, size, arm, work)
-        kept, _, some = judged(family, judge, size.given, work / f"{arm.replace(' ', '-')}-kept")
-        arms[arm] = kept | {"seconds": seconds, "steps": size.steps, "batch": size.batch}
-        drawn.append((line(arm, kept), list(some[: size.shown])))
+        now = judged(family, judge, size.given, work / f"{arm.replace(' ', '-')}-kept")
+        arms[arm] = now.found | {"seconds": seconds, "steps": size.steps, "batch": size.batch}
+        drawn.append((line(arm, now.found), list(now.made[: size.shown])))
         taken.setdefault("two stages", family)
     if shipped := _embedded() if asked.base == "pocket" else None:
         taken["embedded"] = shipped

@@ -24,6 +24,7 @@ def test_from_command_to_picture(tiny, tmp_path):
     assert list(found["arms"]) == ["two stages", "one stage", "lora"] and out.with_suffix(".png").is_file()
     quirk = found["resize"]["two stages"]
     assert quirk["as trained"]["cosine_with_as_trained"] == 1 > quirk["antialiased"]["cosine_with_as_trained"]
+    assert 0 <= quirk["as trained"]["near_copies"] <= 1 and set(quirk[ways.CHANCE]["differs"]) == set(ways.REST)
     assert set(quirk) == {*ways.WAYS, ways.CHANCE} and set(quirk["antialiased"]["drop"]) == set(ways.KEPT)
     kept = [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*.npy"))]
     stages.main(["--tiny", "--base", str(base), "--work", str(tmp_path), "-o", str(out)])
@@ -44,9 +45,10 @@ def test_a_drop_is_render_by_render():
 def test_the_page_and_the_plot_say_what_was_found():
     drop = {what: {"mean": 0.25, "error": 0.125} for what in ways.KEPT}
     kept = {"category": 0.75, "colour": 0.5, "counts": [8, 6], "cosine_with_as_trained": 0.9, "drop": drop}
-    quirk = {"two stages": {"as trained": kept, "antialiased": kept}}
+    kept |= {"near_copies": 0.05, "differs": {"place": 0.5}}
+    quirk = {"two stages": {"as trained": kept, "antialiased": kept, ways.CHANCE: kept}}
     page = ways.told(quirk)
     assert "| antialiased | 0.900 | 75% | +25.0% ± 12.5% | 50% | +25.0% ± 12.5% |" in page and "8 unseen" in page
-    assert f"pictures/{ways.FIGURE.name}" in page
+    assert f"pictures/{ways.FIGURE.name}" in page and "Near copies: 5.0%" in page and "place 50%" in page
     one, two = (ways.figure({"a": dict(list(quirk["two stages"].items())[:n])}) for n in (1, 2))
     assert one.width == two.width and one.height < two.height and len(two.getcolors(10**6)) > 10
