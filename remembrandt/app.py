@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from fastapi.security import HTTPBearer
 
 import remembrandt
 from remembrandt.api import (
+    files,
     jobs,
     keeping,
     native,
@@ -43,7 +45,7 @@ from remembrandt.store.rows import Delivery
 from remembrandt.store.store import Store
 
 log = logging.getLogger(__name__)
-ROUTERS = (native, jobs, pictures, keeping, openai, replicate, running, operations)
+ROUTERS = (native, jobs, pictures, keeping, openai, files, replicate, running, operations)
 
 
 def build(
@@ -57,25 +59,33 @@ def build(
     """The server on one home; its threads begin with its lifespan. `mount(app)` adds the page, and tells its files."""
     store = Store(settings.home, create=True)
     service, home = Service(settings), Home(settings.home)
-    links, provider = Links(), Provider.told()
+    links, provider, stopping = Links(), Provider.told(), threading.Event()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):
         painter = Painter(fresh, home)
         gallery = Gallery(store, home, painter, settings)
-        app.state.desk = desk = Desk(service, store, home, gallery, links, private_webhooks)
-        app.state.metrics = Metrics(desk)
+        app.state.desk = desk = Desk(service, store, home, gallery, links, private_webhooks, stopping)
         app.state.worker = service.worker() if worker else None
+        app.state.metrics = Metrics(desk, app.state.worker)
         hooks = Hooks(store, lambda delivery: body(store, delivery), private=private_webhooks)
+        app.state.hooks = hooks
         if app.state.worker:
             app.state.worker.start()
         try:
             yield
         finally:
-            hooks.close()
+            app.state.stop()
             gallery.close()
+            hooks.close()
             if app.state.worker:
                 app.state.worker.stop()
+
+    def stop() -> None:
+        """The end is near: streams close, and the lesson in hand leaves its checkpoint while answers go out."""
+        stopping.set()
+        if running := getattr(app.state, "worker", None):
+            running.halt()
 
     app = FastAPI(
         title="Remembrandt",
@@ -85,7 +95,7 @@ def build(
         dependencies=[Depends(HTTPBearer(auto_error=False))],
         responses={"4XX": {"description": "RFC 9457 problem", "content": {"application/problem+json": {}}}},
     )
-    app.state.links = links
+    app.state.links, app.state.stop = links, stop
     problems.mount(app)
     for part in ROUTERS:
         app.include_router(part.router)

@@ -15,6 +15,7 @@ import os
 import secrets
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ class Client:
         url, token = url or os.environ.get("REMEMBRANDT_URL"), token or os.environ.get("REMEMBRANDT_TOKEN")
         if not url or not token:
             raise Wrong("Client takes the server's URL and a token: `remembrandt users add NAME` makes one")
-        headers = {"authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, follow_redirects=False)
+        self._http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=timeout)
 
     # -- teaching and painting ---------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ class Client:
         if unknown:
             raise Wrong(f"the server takes no {', '.join(sorted(unknown))}: it takes {', '.join(FIELDS)}")
         asked = {"category": category, "target_model": scope, "max_train_steps": steps, **options}
-        data = {k: str(v) for k, v in asked.items() if v is not None}
+        data = {k: str(v) for k, v in _given(**asked).items()}
         with paths(images) as photos, paths(class_images) as beside:
             files = [("images", ("photos.zip", _zip(photos), "application/zip"))]
             if beside is not None:
@@ -71,8 +71,8 @@ class Client:
         """Pictures (PIL) with `.recipe`; options and errors as `Studio.generate`."""
         with pictures(image=image, mask=mask) as given:
             kept = {k: None if v is None else self.upload(v)["id"] for k, v in given.items()}
-        asked = {"prompt": prompt, "num_images": n, "size": size and "{}x{}".format(*size), **kept, **options}
-        answer = self._create("/generate", json={k: v for k, v in asked.items() if v is not None})
+        asked = _given(prompt=prompt, num_images=n, size=size and "{}x{}".format(*size), **kept, **options)
+        answer = self._create("/generate", json=asked)
         return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]
 
     def variations(
@@ -95,7 +95,7 @@ class Client:
     # -- what there is, publish or keep ------------------------------------------------------------
 
     def models(self) -> list[Document]:
-        return self._get("/models")["models"]
+        return self._all("models")
 
     def model(self, name: str = "mine") -> Document:
         return self._get(f"/models/{name}")
@@ -104,7 +104,7 @@ class Client:
         return self._get(f"/models/{name}/versions")["versions"]
 
     def concepts(self, model: str | None = None) -> list[Document]:
-        return self._get("/concepts", model=model)["concepts"]
+        return self._all("concepts", model=model)
 
     def concept(self, which: str, model: str | None = None) -> Document:
         return self._get(f"/concepts/{which}", model=model)
@@ -124,9 +124,8 @@ class Client:
     def prepare(self, images, size: int = 128) -> Document:
         """The crops that would be trained on, faults and hints."""
         with paths(images) as photos:
-            return self._create(
-                "/prepare", params={"size": size}, files=[("images", ("photos.zip", _zip(photos), "application/zip"))]
-            )
+            files = [("images", ("photos.zip", _zip(photos), "application/zip"))]
+            return self._create("/prepare", params={"size": size}, files=files)
 
     def rollback(self, name: str = "mine") -> Document:
         return self._create(f"/models/{name}/rollback")
@@ -167,8 +166,8 @@ class Client:
     # -- jobs and files ----------------------------------------------------------------------------
 
     def jobs(self) -> list[Document]:
-        """The newest fifty, oldest first."""
-        return self._get("/jobs")["jobs"][::-1]
+        """Every job, oldest first."""
+        return self._all("jobs")[::-1]
 
     def job(self, key: str) -> Document:
         return self._get(f"/jobs/{key}")
@@ -191,25 +190,20 @@ class Client:
         """The result of a job, told on the way; a lost connection is taken up where it was."""
         last = "0"
         while True:
-            try:
+            with suppress(httpx.TransportError):
                 for kind, key, told in self._events(job["id"], last):
                     last = key or last
                     if kind == "job":
                         return _result(told)
                     if kind == "progress":
-                        step, total = told.get("step") or 0, told.get("total") or 1
-                        progress(
-                            Event(told.get("stage") or "", step, total, told.get("loss"), None, told.get("message"))
-                        )
-            except httpx.TransportError:
-                self.job(job["id"])  # if the server is there, the stream goes on
+                        stage, step, total = told.get("stage") or "", told.get("step") or 0, told.get("total") or 1
+                        progress(Event(stage, step, total, told.get("loss"), None, told.get("message")))
+            self.job(job["id"])  # if the server is there, the stream goes on
 
     def _events(self, key: str, last: str):
         headers = {"last-event-id": last}
         with self._http.stream("GET", f"/jobs/{key}/events", headers=headers, timeout=60) as answer:
-            if answer.status_code >= 400:
-                answer.read()
-                _raise(answer)
+            _raise(answer)
             event: dict[str, str] = {}
             for line in answer.iter_lines():
                 name, _, value = line.partition(": ")
@@ -224,17 +218,23 @@ class Client:
 
     def _made(self, job: Document, out: Path, progress: Progress) -> Document:
         found = self._wait(job, progress)
-        answer = self._http.get(f"/jobs/{job['id']}/files")
-        _raise(answer)
+        answer = self._send("GET", f"/jobs/{job['id']}/files")
         out.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             archive.extractall(out)
         return found
 
     def _picture(self, url: str) -> Image.Image:
-        answer = self._http.get(url)
-        _raise(answer)
-        return Image.open(io.BytesIO(answer.content)).convert("RGB")
+        return Image.open(io.BytesIO(self._send("GET", url).content)).convert("RGB")
+
+    def _all(self, name: str, **params: Any) -> list[Document]:
+        """Every page of a list."""
+        rows, before = [], None
+        while True:
+            found = self._get(f"/{name}", before=before, limit=200, **params)
+            rows += found[name]
+            if not (before := found.get("next")):
+                return rows
 
     def _get(self, path: str, **params: Any) -> Document:
         return self._ask("GET", path, params=_given(**params))
@@ -244,18 +244,30 @@ class Client:
         return self._ask("POST", path, headers={"idempotency-key": secrets.token_urlsafe(16)}, **how)
 
     def _ask(self, method: str, path: str, **how: Any) -> Document:
-        answer = self._http.request(method, path, **how)
+        answer = self._send(method, path, **how)
+        try:
+            return answer.json()
+        except ValueError:
+            raise Wrong(f"{self._http.base_url} is no Remembrandt server: its answer is no JSON") from None
+
+    def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **how)
+        except (httpx.TransportError, httpx.InvalidURL) as fault:
+            said = " ".join(str(fault).split()) or type(fault).__name__
+            raise Wrong(f"no server answers at {self._http.base_url} ({said}): is it running?") from None
         _raise(answer)
-        return answer.json()
+        return answer
 
 
 def _raise(answer: httpx.Response) -> None:
-    if answer.status_code < 400:
+    if answer.status_code < 300:
         return
     try:
+        answer.read()  # of a stream nothing has been read
         said = answer.json().get("detail", answer.text)
-    except ValueError:
-        said = answer.text[:300]
+    except (ValueError, AttributeError):
+        said = f"{answer.url.netloc.decode()} answered {answer.status_code}: {answer.text[:300]}"
     kind = Missing if answer.status_code == 404 else Wrong if answer.status_code < 500 else RuntimeError
     raise kind(f"{said}")
 

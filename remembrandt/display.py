@@ -133,7 +133,7 @@ def cell(field: str, value: Any) -> str:
     """A value as people read it."""
     if value is None:
         return "-"
-    if field in ("created", "started", "finished", "consent"):
+    if field in ("created", "started", "finished", "consent", "time"):
         return datetime.fromtimestamp(value).strftime("%Y-%m-%d %H:%M")
     if isinstance(value, float):
         return f"{value:.4g}"

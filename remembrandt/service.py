@@ -26,7 +26,6 @@ from remembrandt.jobs.process import alive
 from remembrandt.jobs.runner import Runner
 from remembrandt.report import Progress, silent, write_atomic
 from remembrandt.settings import Denied, Missing, Settings, Wrong, nearest
-from remembrandt.store import queue
 from remembrandt.store.rows import Concept, Job, Model
 from remembrandt.store.store import FILE, Store
 
@@ -492,11 +491,10 @@ class Service:
 
     # -- jobs --------------------------------------------------------------------------------------
 
-    def jobs(self) -> list[Document]:
-        """Every job, oldest first."""
+    def jobs(self, everyone: bool = False) -> list[Document]:
+        """Every job, oldest first; the home's own user may ask for everyone's, with whose each is."""
         store = self._store()
-        places = queue.places(store)
-        return [telling.job(row, store, places) for row in store.jobs()]
+        return telling.everyones_jobs(store) if everyone else telling.jobs(store, store.jobs())
 
     def job(self, key: str) -> Document:
         """One job, with its request, its result and the paths of its previews."""
@@ -543,6 +541,17 @@ class Service:
 
         return {"user": name, "token": users.token(self._store(), name)}
 
+    def set_quota(self, user: str, quota: int | None) -> Document:
+        """How many bytes a user may keep; None: as many as the settings say."""
+        from remembrandt.store import users
+
+        users.set_quota(self._store(), user, quota)
+        return {"user": user, "quota": quota or self.settings.quota}
+
+    def audit(self, model: str | None = None) -> list[Document]:
+        """What was done to shared models and users' data, oldest first; a server's user sees what they did."""
+        return telling.audit(self._store(), model)
+
     def revoke(self, what: str) -> Document:
         """A token, or all tokens of a user, from now on."""
         from remembrandt.store import users
@@ -562,16 +571,10 @@ class Service:
         """The samplers: `{name, label, order, calls_per_step, steps, stochastic, advice}`."""
         from remembrandt.diffusion.samplers import SAMPLERS
 
+        first, last = ("label", "order"), ("steps", "stochastic", "advice")
+        facts = lambda row, names: {k: getattr(row, k) for k in names}  # noqa: E731
         return [
-            {
-                "name": name,
-                "label": row.label,
-                "order": row.order,
-                "calls_per_step": row.calls,
-                "steps": row.steps,
-                "stochastic": row.stochastic,
-                "advice": row.advice,
-            }
+            {"name": name, **facts(row, first), "calls_per_step": row.calls, **facts(row, last)}
             for name, row in SAMPLERS.items()
         ]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable
 from typing import Any
 
+from remembrandt import logs
 from remembrandt.jobs.holding import held
 from remembrandt.settings import Settings, Wrong
 
@@ -41,10 +43,26 @@ def serve(
             if sys.stderr.isatty():
                 webbrowser.open(link)
         say(f"Serving at {url} (API: {url}/docs). Ctrl-C stops; lessons go on with the next start.")
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False)
+        logs.configure()
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=GRACE, server_header=False)
+        )
+        stops(server, app)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # whom uvicorn asks in the end: as Ctrl-C
         with contextlib.suppress(KeyboardInterrupt), held(settings.home, url):
-            uvicorn.Server(config).run([listener])
+            server.run([listener])
     return {"url": url, "home": str(settings.home)}
+
+
+def stops(server, app) -> None:
+    """At a signal the parts hear of the end at once: event streams close, a lesson writes its checkpoint meanwhile."""
+    ends = server.handle_exit
+
+    def hear(number: int, frame) -> None:
+        app.state.stop()
+        ends(number, frame)
+
+    server.handle_exit = hear
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -1,8 +1,12 @@
 """Photos to teach, and lessons short enough for a test."""
 
+import io
+import json
+import logging
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +44,23 @@ def judged(family, folder):
         judges.save(readers, folder / "judges" / "readers")
         judges.save(judges.Instances(size=16, width=8), folder / "judges" / "instances")
     return folder
+
+
+@contextmanager
+def logged():
+    """Inside, `lines()` are what a server would write to stderr."""
+    from remembrandt.logs import Line
+
+    written, log = io.StringIO(), logging.getLogger("remembrandt")
+    handler, level = logging.StreamHandler(written), log.level
+    handler.setFormatter(Line())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def environment() -> dict[str, str]:

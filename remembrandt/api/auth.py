@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 import jwt
 from starlette.concurrency import run_in_threadpool
 
+from remembrandt import logs
 from remembrandt.api import problems
 from remembrandt.api.problems import Problem
 from remembrandt.store import users
@@ -23,6 +24,7 @@ from remembrandt.store.store import Store
 
 OPEN = re.compile(r"/(healthz|readyz|metrics|docs(/.*)?|openapi\.json)")
 COOKIE = "remembrandt"
+READS = ("GET", "HEAD", "OPTIONS")
 MOST = 512 * 2**20  # bytes of a body
 JSON_MOST = 32 * 2**20
 RATE, BURST = 20.0, 300.0  # requests a second and at once, of each user
@@ -116,6 +118,9 @@ class Auth:
             if user is None:
                 said = "send `Authorization: Bearer TOKEN` with a token of yours (`remembrandt users add NAME`)"
                 raise Problem(401, "unauthorized", said, headers={"www-authenticate": "Bearer"})
+            if scope["method"] not in READS and not _ours(headers):
+                raise Problem(403, "foreign_origin", "another page's request is not done with this browser's cookie")
+            logs.note(user=user.id)
             self._limited(user)
             scope.setdefault("state", {})["user"] = user
             await self.app(scope, _counted(headers, receive), send)
@@ -154,6 +159,15 @@ class Auth:
         if left < 1:
             wait = str(max(1, round((1 - left) / self.rate)))
             raise Problem(429, "too_many_requests", f"try again in {wait} s", headers={"retry-after": wait})
+
+
+def _ours(headers: dict[bytes, bytes]) -> bool:
+    """Whether a request brings its own token, or comes from a page of this very host and port, if from a page at all.
+
+    `SameSite=strict` lets in what another port of the same host shows.
+    """
+    origin = headers.get(b"origin")
+    return b"authorization" in headers or origin is None or origin.partition(b"://")[2] == headers.get(b"host", b"")
 
 
 def _cookie(headers: dict[bytes, bytes]) -> str:

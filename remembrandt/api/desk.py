@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -23,19 +25,20 @@ from remembrandt.jobs.gallery import Entered, Gallery, quota, told
 from remembrandt.service import Service
 from remembrandt.settings import Missing, Wrong
 from remembrandt.store import blobs, remembering
-from remembrandt.store.rows import Happened, Job, User
+from remembrandt.store.rows import ENDED, Happened, Job, User
 from remembrandt.store.store import Store, new_id
 
 Document = dict[str, Any]
 DAY = 86400.0
 KEPT = 3600.0  # seconds that a picture lives which was sent within a request
-ENDED = ("succeeded", "failed", "canceled")
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
 @dataclass(frozen=True)
 class Desk:
-    """The parts of a server. `service` queues what is long; `private` lets webhooks into one's own network."""
+    """The parts of a server. `service` queues what is long; `private` lets webhooks into one's own network; once it is
+    `stopping`, nobody is kept waiting.
+    """
 
     service: Service
     store: Store
@@ -43,6 +46,7 @@ class Desk:
     gallery: Gallery
     links: Links
     private: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ class Caller:
             return None
         if given.startswith("data:"):
             data, media = arriving.data_url(given)
-            return self.keep(data, "picture", media, expires)
-        blobs.get(self.store, self.desk.home.path, given)
+            given = self.keep(data, "picture", media, expires)
+        arriving.bounded(blobs.get(self.store, self.desk.home.path, given)[1])
         return given
 
     def hook(self, url: str | None, events: tuple[str, ...] = ENDED, **more: Any) -> Document | None:
@@ -133,6 +137,7 @@ class Caller:
         kept = await run_in_threadpool(remembering.reserve, self.store, self.key, mark)
         if kept.answer is not None:
             return JSONResponse(kept.answer["body"], kept.answer["status"], {"idempotent-replayed": "true"})
+        renewed = asyncio.create_task(self._renewed())
         try:  # the server may have died between the job and its answer: then this is the job
             made = await run_in_threadpool(self.store.job, kept.id)
             done = (202, await run_in_threadpool(self.job, kept.id)) if made else await do(kept.id)
@@ -142,9 +147,19 @@ class Caller:
             if made is None or made.state in ENDED:  # else it goes on with the next server, and is not begun twice
                 await run_in_threadpool(remembering.release, self.store, self.key)
             raise
+        finally:
+            renewed.cancel()
         answer = {"status": found.status_code, "body": json.loads(bytes(found.body) or b"null")}
         await run_in_threadpool(remembering.remember, self.store, self.key, answer)
         return found
+
+    async def _renewed(self) -> None:
+        """Whoever asks again is told that it goes on, however long it takes."""
+        assert self.key is not None
+        while True:
+            await asyncio.sleep(remembering.PATIENCE / 4)
+            with suppress(Exception):  # a full disk, say: the next may do
+                await run_in_threadpool(remembering.renew, self.store, self.key)
 
 
 def caller(request: Request) -> Caller:
@@ -159,6 +174,17 @@ def caller(request: Request) -> Caller:
 
 
 Me = Annotated[Caller, Depends(caller)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Before = Annotated[str | None, Query(description="the `next` of the page before")]
+
+
+def page(rows: list[Document], before: str | None, limit: int, name: str, key: str = "id") -> Document:
+    """A page of what is listed as a whole: `{name: rows, next}`."""
+    keys = [row[key] for row in rows]
+    if before is not None and before not in keys:
+        raise Missing(f"`before` must be the {key} of one of your {name}")
+    rest = rows[keys.index(before) + 1 :] if before is not None else rows
+    return {name: rest[:limit], "next": rest[limit - 1][key] if len(rest) > limit else None}
 
 
 def _answered(found: Any, status: int) -> JSONResponse:

@@ -7,14 +7,15 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from remembrandt.api.desk import ENDED, Me, event, plain
+from remembrandt.api.desk import Before, Limit, Me, event, plain
 from remembrandt.jobs import telling
 from remembrandt.settings import Missing, Wrong
-from remembrandt.store import outbox, queue
+from remembrandt.store import outbox, paging, queue
+from remembrandt.store.rows import ENDED
 
 router = APIRouter(tags=["jobs"])
 POLL, CALM = 0.25, 15.0  # seconds between looks for events, and between signs of life to who waits for them
@@ -22,24 +23,11 @@ Document = dict[str, Any]
 
 
 @router.get("/jobs")
-def jobs(
-    me: Me,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(description="the id of the last job of the page before")] = None,
-) -> Document:
+def jobs(me: Me, limit: Limit = 50, before: Before = None) -> Document:
     """The newest jobs; `next` is the `before` of the next page."""
-    found = page([{"id": row.id, "row": row} for row in me.store.jobs()[::-1]], before, limit, "jobs")
-    places = queue.places(me.store)
-    return {**found, "jobs": [plain(telling.job(one["row"], me.store, places)) for one in found["jobs"]]}
-
-
-def page(rows: list[Document], before: str | None, limit: int, name: str) -> Document:
-    ids = [row["id"] for row in rows]
-    if before is not None and before not in ids:
-        raise Wrong(f"`before` is the id of one of your {name}")
-    rest = rows[ids.index(before) + 1 :] if before is not None else rows
-    more = len(rest) > limit
-    return {name: rest[:limit], "next": rest[limit - 1]["id"] if more else None}
+    rows = paging.jobs(me.store, before, limit + 1)
+    told = [plain(job) for job in telling.jobs(me.store, rows[:limit])]
+    return {"jobs": told, "next": rows[limit - 1].id if len(rows) > limit else None}
 
 
 @router.get("/jobs/{id}")
@@ -51,7 +39,8 @@ def job(me: Me, id: str) -> Document:
 @router.post("/jobs/{id}/cancel")
 def cancel(me: Me, id: str) -> Document:
     """Stop it; what it made so far goes."""
-    me.row(id)
+    if (state := me.row(id).state) in ENDED:
+        raise Wrong(f"job {id} is {state}: there is nothing to cancel")
     found = me.service.cancel(id)
     me.desk.gallery.cancel(id)
     return plain(found)
@@ -61,18 +50,21 @@ def cancel(me: Me, id: str) -> Document:
 async def events(
     me: Me, id: str, last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None
 ) -> StreamingResponse:
-    """Server-sent events: all that happened, then what happens, until the job ends; resumed after `Last-Event-ID`."""
+    """Server-sent events: all that happened, then what happens, until the job ends; resumed after `Last-Event-ID`.
+
+    A server that stops ends the stream; it goes on with the next.
+    """
     await run_in_threadpool(me.row, id)
 
     async def stream():
         after, quiet = int(last_event_id or 0), 0.0
-        while True:
-            ended = (await run_in_threadpool(me.row, id)).state in ENDED  # before the events: none is missed
-            for happened in await run_in_threadpool(me.store.events, id, after):
+        while not me.desk.stopping.is_set():
+            seq, state = await run_in_threadpool(queue.reached, me.store, id)
+            for happened in await run_in_threadpool(me.store.events, id, after) if seq > after else ():
                 after, quiet = happened.seq, 0.0
                 told = json.dumps(event(happened), default=str)
                 yield f"id: {happened.seq}\nevent: {happened.kind}\ndata: {told}\n\n"
-            if ended:
+            if state in ENDED:
                 last = json.dumps(await run_in_threadpool(me.job, id), default=str)
                 yield f"event: job\ndata: {last}\n\n"
                 return

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api import desk
-from remembrandt.api.desk import Me, plain
+from remembrandt.api.desk import Before, Limit, Me, page, plain
 from remembrandt.jobs import wishes
 
 router = APIRouter(tags=["keeping"])
@@ -52,9 +52,9 @@ class Pick(Asked):
 
 
 @router.get("/models")
-def models(me: Me) -> Document:
-    """The base itself, then what was taught, as far as it is the caller's or everyone's."""
-    return {"models": me.service.models()}
+def models(me: Me, limit: Limit = 200, before: Before = None) -> Document:
+    """The base itself, then what was taught, as far as it is the caller's or everyone's; `next` is a name."""
+    return page(me.service.models(), before, limit, "models", "name")
 
 
 @router.get("/models/{id}")
@@ -79,6 +79,12 @@ def rename_model(me: Me, id: str, asked: Renamed) -> Document:
 def versions(me: Me, id: str) -> Document:
     """The versions of a model, oldest first."""
     return {"versions": me.service.versions(known(me, id))}
+
+
+@router.get("/models/{id}/audit")
+def audit(me: Me, id: str) -> Document:
+    """What was done to a shared model, oldest first: the home's own user sees all lines, others what they did."""
+    return {"lines": me.service.audit(known(me, id))}
 
 
 @router.post("/models/{id}/rollback")
@@ -153,9 +159,9 @@ def plan(
 
 
 @router.get("/concepts")
-def concepts(me: Me, model: Name = None) -> Document:
+def concepts(me: Me, model: Name = None, limit: Limit = 200, before: Before = None) -> Document:
     """What was taught."""
-    return {"concepts": me.service.concepts(None if model is None else known(me, model))}
+    return page(me.service.concepts(None if model is None else known(me, model)), before, limit, "concepts")
 
 
 @router.get("/concepts/{id}")

@@ -109,7 +109,7 @@ async def pictures(me: Caller, entered: Entered) -> list[Document]:
     except Stopped as fault:
         raise Problem(503, "stopping", str(fault), headers={"retry-after": "10"}, job=entered.job.id) from None
     except Failed as fault:
-        raise Problem(409 if "canceled" in str(fault) else 500, "not_painted", str(fault), job=entered.job.id) from None
+        raise Problem(409 if "canceled" in str(fault) else 500, fault.code, str(fault), job=entered.job.id) from None
 
 
 @router.post("/finetune", status_code=202)

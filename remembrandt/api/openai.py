@@ -17,10 +17,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from remembrandt.api import varied
+from remembrandt.api import replicate, varied
 from remembrandt.api.desk import KEPT, Caller, Me
 from remembrandt.api.native import digest, pictures
-from remembrandt.jobs import wishes
+from remembrandt.jobs import arriving, wishes
 from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.settings import Wrong
 from remembrandt.store import blobs
@@ -154,8 +154,8 @@ def opened(file, what: str) -> Image.Image:
     file.file.seek(0)
     try:
         with Image.open(file.file, formats=["PNG", "JPEG", "WEBP"]) as found:
-            if found.width * found.height > 2**25:
-                raise Wrong(f"{what} has more than {2**25:,} pixels")
+            if found.width * found.height > arriving.PIXELS:
+                raise Wrong(f"{what} has more than {arriving.PIXELS:,} pixels")
             found.load()
             return found.copy()
     except Wrong:
@@ -178,6 +178,4 @@ def list_models(me: Me) -> Document:
     """The models that may be named, as OpenAI lists them; with `results` as Replicate does."""
     rows = me.service.models()
     data = [{"id": m["name"], "object": "model", "created": 0, "owned_by": m["scope"]} for m in rows]
-    from remembrandt.api import replicate
-
     return {"object": "list", "data": data, "next": None, "previous": None, "results": replicate.taught(me)}

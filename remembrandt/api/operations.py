@@ -8,10 +8,11 @@ from collections import Counter as Count
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from remembrandt.api.desk import Desk
+from remembrandt.jobs.worker import Worker
 from remembrandt.store import lanes
 
 router = APIRouter(tags=["operations"])
@@ -30,6 +31,7 @@ def readyz(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     painter, worker = desk.gallery.painter, request.app.state.worker
     parts = {"painter": painter.alive, "gallery": desk.gallery.alive, "worker": worker is None or worker.alive}
+    parts["webhooks"] = request.app.state.hooks.alive
     parts["painting"] = not painter.waiting() or time.monotonic() - painter.last < STUCK
     try:
         desk.store.job("none")
@@ -49,9 +51,9 @@ def metrics(request: Request) -> Response:
 class Metrics:
     """The figures of one server; middleware that counts its answers."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, worker: Worker | None = None) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_State(desk))
+        self.registry.register(_State(desk, worker))
         self.answers = Counter("remembrandt_answers", "HTTP answers", ["method", "status"], registry=self.registry)
         self.seconds = Histogram("remembrandt_answer_seconds", "Until an answer begins", registry=self.registry)
 
@@ -73,8 +75,8 @@ class Metrics:
 class _State(Collector):
     """What the parts say when they are asked."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, worker: Worker | None) -> None:
+        self._desk, self._worker = desk, worker
 
     def collect(self):
         painter, shelf = self._desk.gallery.painter, self._desk.gallery.painter.shelf
@@ -92,4 +94,13 @@ class _State(Collector):
             yield GaugeMetricFamily(f"remembrandt_painter_{name}", about, value)
         yield CounterMetricFamily("remembrandt_painter_steps", "Steps so far", painter.steps)
         yield CounterMetricFamily("remembrandt_adapter_reads", "Adapters read from the disk", shelf.reads)
-        yield CounterMetricFamily("remembrandt_leases_lost", "Jobs that another server took", self._desk.gallery.lost)
+        lost = self._desk.gallery.lost + (self._worker.lost if self._worker else 0)
+        yield CounterMetricFamily("remembrandt_leases_lost", "Jobs that another server took", lost)
+        ended = CounterMetricFamily("remembrandt_jobs_ended", "Jobs that came to an end", labels=["kind", "state"])
+        for kind, state, n in lanes.ended(self._desk.store):
+            ended.add_metric([kind, state], n)
+        yield ended
+        waits = SummaryMetricFamily("remembrandt_job_wait_seconds", "Until a job begins", labels=["kind"])
+        for kind, n, seconds in lanes.waited(self._desk.store):
+            waits.add_metric([kind], n, seconds)
+        yield waits

@@ -13,11 +13,11 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api import desk
-from remembrandt.api.desk import Me
+from remembrandt.api.desk import Before, Limit, Me
 from remembrandt.api.native import digest
 from remembrandt.jobs import arriving
 from remembrandt.settings import Missing, Wrong
-from remembrandt.store import blobs
+from remembrandt.store import blobs, paging
 
 router = APIRouter(tags=["pictures"])
 SAFE = {"x-content-type-options": "nosniff"}
@@ -25,11 +25,9 @@ Document = dict[str, Any]
 
 
 @router.get("/images")
-def images(me: Me, limit: Annotated[int, Query(ge=1, le=200)] = 50, before: str | None = None) -> Document:
+def images(me: Me, limit: Limit = 50, before: Before = None) -> Document:
     """The caller's pictures, newest first; `next` is the `before` of the next page."""
-    if before is not None:
-        blobs.image(me.store, me.desk.home.path, before)
-    rows = blobs.images(me.store, before, limit + 1)
+    rows = paging.images(me.store, before, limit + 1)
     return {"images": [desk.image(r) for r in rows[:limit]], "next": rows[limit - 1].id if len(rows) > limit else None}
 
 
@@ -64,9 +62,10 @@ async def upload(me: Me, file: Annotated[UploadFile, File()]) -> Response:
 
 
 @router.get("/uploads")
-def uploads(me: Me) -> Document:
+def uploads(me: Me, limit: Limit = 50, before: Before = None) -> Document:
     """The caller's files, newest first."""
-    return {"uploads": [uploaded(row) for row in blobs.uploads(me.store)]}
+    rows = paging.uploads(me.store, before, limit + 1)
+    return {"uploads": [uploaded(r) for r in rows[:limit]], "next": rows[limit - 1].id if len(rows) > limit else None}
 
 
 @router.get("/uploads/{id}", responses={200: {"content": {"application/octet-stream": {}}}})
@@ -89,12 +88,10 @@ async def prepare(me: Me, images: Annotated[list[UploadFile], File()], size: Ann
 
 
 def looked(images: list[UploadFile], size: int) -> Document:
-    from remembrandt.training import photos
-
     folder = Path(tempfile.mkdtemp(prefix="remembrandt-"))
     try:
         arriving.unpack([(f.filename or "file", f.file) for f in images], folder)
-        found = photos.inspect(folder, size)
+        found = arriving.inspected(folder, size)
         rows = zip(found.photos, found.names, found.boxes, strict=True)
         crops = [{"photo": name, "size": list(p.size), "crop": list(box)} for p, name, box in rows]
         return {"size": size, "images": crops, "faults": found.faults, "hints": found.hints}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -29,6 +30,8 @@ STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (Wrong, 422, "invalid"),
 )
 CODES = {400: "bad_request", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+log = logging.getLogger(__name__)
 
 
 class Problem(Exception):
@@ -65,6 +68,7 @@ def document(problem: Problem, path: str) -> dict[str, Any]:
 
 
 def answer(problem: Problem, path: str) -> JSONResponse:
+    log.info("%s refused: %s", path, problem.code)
     told = document(problem, path)
     return JSONResponse(told, problem.status, problem.headers, media_type="application/problem+json")
 

@@ -15,16 +15,16 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from remembrandt.api import replicate
-from remembrandt.api.desk import ENDED, Caller, Me
-from remembrandt.api.jobs import page
-from remembrandt.api.replicate import OURS, TRAINER, TRAINS, base, find, named
+from remembrandt.api import files, replicate
+from remembrandt.api.desk import Caller, Me
+from remembrandt.api.files import base, named
+from remembrandt.api.replicate import OURS, TRAINER, TRAINS, find
 from remembrandt.api.shapes import real, shape, text, whole
 from remembrandt.jobs import arriving, painters
 from remembrandt.jobs.gallery import Entered
 from remembrandt.settings import Missing, Wrong
-from remembrandt.store import blobs
-from remembrandt.store.rows import Job
+from remembrandt.store import blobs, paging
+from remembrandt.store.rows import ENDED, Job
 
 router = APIRouter(prefix="/v1", tags=["Replicate"])
 EVENTS = {"start": ("running",), "output": ("progress",), "logs": ("progress",), "completed": ENDED}
@@ -188,7 +188,7 @@ def wanted(me: Caller, host: str, version: str, given: Mapping[str, Any]) -> Doc
     if not 1 <= wish["n"] <= 10:
         raise Wrong("num_outputs must be from 1 to 10")
     for ours, theirs in (("image", "image"), ("mask", "mask")):
-        wish[ours] = named(me, host, given[theirs], theirs) if given.get(theirs) else None
+        wish[ours] = me.picture(named(me, host, given[theirs], theirs), 0) if given.get(theirs) else None
     if wish["image"]:
         share = real(given, "prompt_strength")
         wish["strength"] = 0.8 if share is None and not wish["mask"] else share
@@ -269,7 +269,5 @@ def stopped(me: Caller, key: str, kind: str) -> Document:
 
 
 def several(me: Caller, request: Request, kind: str, cursor: str | None) -> Document:
-    rows = [r for r in me.store.jobs()[::-1] if (r.webhook or {}).get("replicate", {}).get("kind") == kind]
-    found = page([{"id": r.id, "row": r} for r in rows], cursor, 100, "results")
-    after = found["next"] and f"{base(request)}/v1/{kind}s?cursor={found['next']}"
-    return replicate.listed([shape(me.store, one["row"]) for one in found["results"]], after)
+    rows = paging.jobs(me.store, cursor, files.PAGE + 1, kind)
+    return files.listed(request, rows, lambda row: shape(me.store, row))

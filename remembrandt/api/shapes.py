@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from remembrandt.api.desk import ENDED
-from remembrandt.api.replicate import number_mark, when
+from remembrandt.api.files import when
+from remembrandt.api.replicate import number_mark
 from remembrandt.settings import Wrong
-from remembrandt.store.rows import Job
+from remembrandt.store.rows import ENDED, Job
 from remembrandt.store.store import Store
 
 STATUS = {"queued": "starting", "running": "processing", "interrupted": "processing"}

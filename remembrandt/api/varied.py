@@ -1,4 +1,5 @@
-"""Variations over the net: what is to be seen, mixed and edited, as the painter's requests say it (`jobs/varying.py`).
+"""Variations over the net: what is to be seen, mixed and edited, as the painter's requests say it (`jobs/varying.py`),
+but with the ids of uploads for pictures: where those lie, the gallery looks up when they are painted.
 
 Texts and pictures are told apart by their field: what a client writes is never looked up as a path of this machine.
 """
@@ -16,7 +17,6 @@ from remembrandt.api.desk import DAY, Caller
 from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.jobs.varying import HEAVIEST
 from remembrandt.settings import Wrong
-from remembrandt.store import blobs
 
 Document = dict[str, Any]
 
@@ -80,5 +80,4 @@ def embedded() -> bool:
 
 
 def _picture(me: Caller, given: str) -> Mapping[str, str]:
-    key = me.picture(given, time.time() + DAY)
-    return {"picture": str(blobs.get(me.store, me.desk.home.path, key or "")[1]), "name": "picture"}
+    return {"picture": me.picture(given, time.time() + DAY) or "", "name": "picture"}

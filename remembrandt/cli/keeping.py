@@ -214,10 +214,16 @@ def families_pull(
 JOBS = ("id", "kind", "state", "stage", "step", "total", "model", "identifier", "created")
 
 
-@command(jobs, "list", table(*JOBS, empty="no jobs yet"))
-def jobs_list(service, tell):
+def _jobs(found: list[Document]) -> Any:
+    whose = ("user",) if found and "user" in found[0] else ()
+    return table(*whose, *JOBS, empty="no jobs yet")(found)
+
+
+
+@command(jobs, "list", _jobs)
+def jobs_list(service, tell, everyone: Annotated[bool, Option("--all", help="Of all users of the server.")] = False):
     """Every job, oldest first."""
-    return service.jobs()
+    return service.jobs(everyone)
 
 
 Job = Annotated[str, Argument(help="The job's id.")]

@@ -37,6 +37,27 @@ def users_token(service, tell, name: Name):
     return service.add_token(name)
 
 
+@command(users, "quota", facts)
+def users_quota(
+    service,
+    tell,
+    name: Name,
+    quota: Annotated[int | None, Argument(metavar="[BYTES]", help="Without it, what the settings say.")] = None,
+):
+    """How many bytes of uploads and pictures a user may keep."""
+    return service.set_quota(name, quota)
+
+
+@command(users, "audit", table("time", "user", "what", "model", "data", empty="no lines yet"))
+def users_audit(
+    service,
+    tell,
+    model: Annotated[str | None, Option(help="What was done to this model; everything by default.")] = None,
+):
+    """Who did what to shared models and to users' data, when and with which photos; lines are only added."""
+    return service.audit(model)
+
+
 @command(users, "revoke", facts)
 def users_revoke(
     service,

@@ -19,11 +19,14 @@ from remembrandt.diffusion.schedule import Schedule
 from remembrandt.family import weights
 from remembrandt.family.device import PRECISIONS
 from remembrandt.family.folder import TEXT, VARIATIONS
-from remembrandt.settings import Wrong
 
 #: What a family's digest is of, by its kind: text steers it, or a picture's embedding.
 PARTS = {TEXT: ("text_encoder", "unet", "vae"), VARIATIONS: ("image_encoder", "unet", "vae")}
 NETWORKS = ("text_encoder", "unet", "vae", "image_encoder")
+
+
+class NotFinite(ArithmeticError):
+    """A picture whose numbers overflowed: nobody's wish, and never shown as a black one."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Family:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> np.ndarray:
-        """Scaled latents (n, c, h, w) to uint8 pixels (n, H, W, 3); `Wrong` if one is not finite.
+        """Scaled latents (n, c, h, w) to uint8 pixels (n, H, W, 3); `NotFinite` if one is not.
 
         One picture at a time: its pixels do not depend on its neighbours, nor the memory on n.
         """
@@ -124,7 +127,7 @@ class Family:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             x = self.vae.decode(z.to(self.vae.dtype)).sample.float()  # type: ignore[union-attr]
         if not torch.isfinite(x).all():
-            raise Wrong(
+            raise NotFinite(
                 f"the picture is not finite ({self.precision} on {self.device.type}):"
                 " paint it with --precision fp32, or with less guidance or adapter strength"
             )

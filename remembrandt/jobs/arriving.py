@@ -8,15 +8,23 @@ from __future__ import annotations
 import base64
 import binascii
 import stat
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from PIL import Image
 
 from remembrandt.settings import Wrong
 
+if TYPE_CHECKING:  # torch, which a list of jobs does without
+    from remembrandt.training.photos import Prepared
+
 FILES, ENTRY, WHOLE = 1000, 64 * 2**20, 512 * 2**20  # files, bytes of one, bytes of all
+PIXELS = 2**25  # of one picture: some hundred megabytes while it is prepared
 RATIO = 200  # a file that packs better than this is no photo
 PIECE = 2**16
 LABEL = 200  # bytes of a name: file systems take 255
@@ -52,14 +60,46 @@ def unpack(given: Iterable[tuple[str, BinaryIO]], folder: Path) -> list[Path]:
     return store.paths
 
 
-def photos(folder: Path, size: int) -> None:
-    """`Faulty` with the faults of all photos and the crops of the others, if one of them cannot be used."""
+def inspected(folder: Path, size: int) -> Prepared:
+    """As `photos.inspect`; what would take much memory is among the faults, never decoded, and gone from the folder."""
     from remembrandt.training import photos
 
+    large = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        try:
+            bounded(path, size)
+        except Wrong as fault:
+            large.append(f"{_shown(path.relative_to(folder).as_posix())} {fault}")
+            path.unlink()
     try:
         found = photos.inspect(folder, size)
     except Wrong as fault:
-        raise Faulty([str(fault)]) from None
+        raise Faulty(large or [str(fault)]) from None
+    return replace(found, faults=[*large, *found.faults])
+
+
+def bounded(path: Path, size: int = 2**15) -> None:
+    """`Wrong` if a picture's header tells of too many pixels; of a large JPEG no more is decoded than `size` needs."""
+    from remembrandt.training.photo import FORMATS
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.init()  # the rarer formats' readers
+            with Image.open(path, formats=FORMATS) as found:
+                wide, high = found.size
+                sparing = found.format in ("JPEG", "MPO") and min(wide, high) >= 8 * size
+    except Image.DecompressionBombError:
+        wide, high, sparing = PIXELS, PIXELS, False
+    except Exception:  # no picture at all: who opens it says so
+        return
+    if wide * high > PIXELS and not sparing:
+        raise Wrong(f"has more than {PIXELS // 10**6} million pixels: save it smaller")
+
+
+def photos(folder: Path, size: int) -> None:
+    """`Faulty` with the faults of all photos and the crops of the others, if one of them cannot be used."""
+    found = inspected(folder, size)
     if found.faults:
         rows = zip(found.names, found.boxes, strict=True)
         raise Faulty(found.faults, [{"photo": name, "crop": list(box)} for name, box in rows])

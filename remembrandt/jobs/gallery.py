@@ -19,7 +19,9 @@ from typing import Any
 
 from PIL import Image
 
+from remembrandt import logs
 from remembrandt.engine import recipe
+from remembrandt.family.family import NotFinite
 from remembrandt.jobs.easel import Painting
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painting import Painter, Stopped
@@ -39,7 +41,11 @@ log = logging.getLogger(__name__)
 
 
 class Failed(Exception):
-    """A job ended without pictures; the message says why."""
+    """A job ended without pictures; the message says why, `code` in a word."""
+
+    def __init__(self, said: str, code: str = "not_painted") -> None:
+        super().__init__(said)
+        self.code = code
 
 
 @dataclass(eq=False)
@@ -133,13 +139,18 @@ class Gallery:
 
     def _tend(self) -> None:
         for held in [*self._held.values()]:
-            try:
-                self._look(held)
-            except Taken:  # by another server: it is theirs
-                self.lost += 1
-                self._settle(held, Failed("another server took this job"))
-            except Exception as fault:  # a full disk, say: of this job only
-                self._fail(held, fault)
+            with logs.about(job=held.job.id, user=held.job.owner):
+                self._look_at(held)
+
+    def _look_at(self, held: Held) -> None:
+        try:
+            self._look(held)
+        except Taken:  # by another server: it is theirs
+            self.lost += 1
+            log.warning("the lease is lost: another server has the job by now")
+            self._settle(held, Failed("another server took this job"))
+        except Exception as fault:  # a full disk, say: of this job only
+            self._fail(held, fault)
 
     def _beat(self) -> None:
         """Keep the leases, also while the other thread waits for a family to be loaded."""
@@ -159,20 +170,32 @@ class Gallery:
             if job is None:
                 return
             self._held[job.id] = held = Held(job)
-            try:
-                for request in job.request["requests"]:
-                    painting = self.painter.ask(job.owner, self._given(job, request), watched=True)
-                    painting.future.add_done_callback(lambda _, key=job.id: self._bell.put(key))
-                    held.paintings.append(painting)
-            except Exception as fault:
-                self._fail(held, fault)
+            with logs.about(job=job.id, user=job.owner):
+                self._begin(held)
+
+    def _begin(self, held: Held) -> None:
+        job = held.job
+        log.info("generate begins, attempt %d", job.attempt)
+        try:
+            for request in job.request["requests"]:
+                painting = self.painter.ask(job.owner, self._given(job, request), watched=True)
+                painting.future.add_done_callback(lambda _, key=job.id: self._bell.put(key))
+                held.paintings.append(painting)
+        except Exception as fault:
+            self._fail(held, fault)
 
     def _given(self, job: Job, request: Document) -> Document:
         """The request with the files of its pictures, which the job knows as uploads."""
-        store, found = self.store.of(job.owner), dict(request)
-        for name in ("image", "mask"):
-            if found.get(name):
-                found[name] = str(blobs.get(store, self.home.path, found[name])[1])
+        store = self.store.of(job.owner)
+
+        def placed(some: Document, *names: str) -> Document:
+            kept = {n: str(blobs.get(store, self.home.path, some[n])[1]) for n in names if some.get(n)}
+            return {**some, **kept}
+
+        found = placed(request, "image", "mask")
+        if sees := found.get("sees"):
+            mix = [placed(each, "picture") for each in sees["mix"]]
+            found["sees"] = {**placed(sees, "picture"), "mix": mix}
         return found
 
     def _look(self, held: Held) -> None:
@@ -205,10 +228,12 @@ class Gallery:
             painted = [p for painting in held.paintings for p in painting.future.result()]
         except CancelledError:
             self.store.finish(held.job, "canceled")
+            log.info("generate canceled")
             self._settle(held, Failed("the job was canceled"))
             return
         except Stopped as fault:
             queue.release(self.store, held.job)
+            log.info("generate waits for the next server")
             self._settle(held, fault)
             return
         except Exception as fault:
@@ -231,15 +256,21 @@ class Gallery:
         except BaseException:
             blobs.drop_images(store, [image["id"] for image in images])
             raise
+        log.info("generate succeeded after %.1f s", time.time() - (held.job.started or time.time()))
         self._settle(held, images)
 
     def _fail(self, held: Held, fault: Exception) -> None:
         for painting in held.paintings:
             painting.cancel()
         said = " ".join(str(fault).split()) or type(fault).__name__
+        if isinstance(fault, Wrong):
+            log.warning("generate failed: %s", said)
+        else:
+            log.error("generate failed: %s", said, exc_info=fault)
         with suppress(Taken):
             self.store.finish(held.job, "failed", error=said)
-        self._settle(held, fault if isinstance(fault, Wrong) else Failed(said))
+        code = "picture_not_finite" if isinstance(fault, NotFinite) else "not_painted"
+        self._settle(held, fault if isinstance(fault, Wrong) else Failed(said, code))
 
     def _settle(self, held: Held, found: list[Document] | Exception) -> None:
         self._drop(held)

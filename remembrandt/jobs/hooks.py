@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from standardwebhooks import Webhook
 
+from remembrandt import logs
 from remembrandt.settings import Wrong
 from remembrandt.store import outbox, users
 from remembrandt.store.rows import Delivery
@@ -23,6 +24,7 @@ from remembrandt.store.store import Store
 
 WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)  # seconds between tries: a day in all
 PATIENCE, PACE = 10.0, 1.0  # seconds that a receiver has to answer; between two looks at what is due
+SENDERS, EACH = 16, 4  # messages under way at once, and those of one user
 Document = dict[str, Any]
 log = logging.getLogger(__name__)
 
@@ -59,28 +61,61 @@ def signed(secret: str, key: str, body: str, when: float) -> dict[str, str]:
 
 
 class Hooks:
-    """Delivers what lies in the outbox; `body(delivery)` writes what is told of an event."""
+    """Delivers what lies in the outbox; `body(delivery)` writes what is told of an event.
+
+    Several at once, so that one receiver's slowness is its own: at most `EACH` of a user, and one after another of a
+    job, in their order.
+    """
 
     def __init__(self, store: Store, body: Callable[[Delivery], Document], *, private: bool = False) -> None:
         self._store, self._body, self._private = store, body, private
-        self._stop = threading.Event()
+        self._stop, self._bell = threading.Event(), threading.Event()
+        self._going: dict[str, tuple[str, threading.Thread]] = {}  # by job: whose, and who sends
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def close(self, grace: float = 3.0) -> None:
         """Stop; what is due goes out when the server is back."""
         self._stop.set()
+        self._bell.set()
         self._thread.join()
+        until = time.monotonic() + grace
+        for _, sender in [*self._going.values()]:
+            sender.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
-        while not self._stop.wait(PACE):
+        while not self._stop.is_set():
+            self._bell.wait(PACE)
+            self._bell.clear()
             try:
-                for delivery in outbox.due(self._store, time.time()):
-                    if self._stop.is_set():
-                        return
-                    self.deliver(delivery)
+                self._hand_out()
             except Exception:  # a locked database, a full disk: they are still due
                 log.exception("webhooks could not be sent; they are tried again")
+
+    def _hand_out(self) -> None:
+        for delivery in outbox.due(self._store, time.time(), EACH, [*self._going]):
+            whose = [owner for owner, _ in [*self._going.values()]]
+            if self._stop.is_set() or len(whose) >= SENDERS:
+                return
+            if delivery.job in self._going or whose.count(delivery.owner) >= EACH:
+                continue
+            sender = threading.Thread(target=self._one, args=(delivery,), name="webhook", daemon=True)
+            self._going[delivery.job] = delivery.owner, sender
+            sender.start()
+
+    def _one(self, delivery: Delivery) -> None:
+        try:
+            self.deliver(delivery)
+        except Exception:
+            log.exception("a webhook's end could not be recorded; it is tried again")
+            self._stop.wait(PACE)
+        finally:
+            del self._going[delivery.job]
+            self._bell.set()
 
     def deliver(self, delivery: Delivery) -> None:
         """One try."""
@@ -92,7 +127,12 @@ class Hooks:
             error = " ".join(str(fault).split())[:300] or type(fault).__name__
         if not error:
             outbox.sent(self._store, delivery.id, status or 200)
-        elif delivery.tries < len(WAITS):
+            return
+        again = delivery.tries < len(WAITS)
+        with logs.about(job=delivery.job, user=delivery.owner):
+            then = f"tried again in {WAITS[delivery.tries]} s" if again else "given up"
+            log.warning("webhook of event %s not delivered, %s: %s", delivery.kind, then, error)
+        if again:
             outbox.again(self._store, delivery.id, time.time() + WAITS[delivery.tries], status, error)
         else:
             outbox.give_up(self._store, delivery.id, status, error)

@@ -13,6 +13,7 @@ from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.process import alive, me
 from remembrandt.report import Event, Progress, silent
 from remembrandt.settings import Wrong
+from remembrandt.store import queue
 from remembrandt.store.rows import Concept, Job
 from remembrandt.store.store import Store, Taken
 
@@ -131,7 +132,12 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     weights = home.relative(folder) if found["moved"] else None
     if weights:  # text encoder, autoencoder and tokenizer are stored once for all versions
         places.share(folder, [home.path / place for place in (request["weights"], base["folder"]) if place])
-    result = store.publish(job, concept, base, report(job, found), weights, since=request["version"])
+    try:
+        result = store.publish(job, concept, base, report(job, found), weights, since=request["version"])
+    except (Wrong, Taken) as fault:
+        if isinstance(fault, Wrong) or queue.canceled(store, job):  # else another worker may be publishing it
+            places.move(folder, files.folder / "staging")  # it is the job's again, and goes with it
+        raise
     files.tidy()
     return result
 

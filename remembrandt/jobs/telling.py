@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from remembrandt.jobs import painters
 from remembrandt.jobs.files import Home, size
 from remembrandt.jobs.keeping import weight
 from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED
 from remembrandt.jobs.process import alive
-from remembrandt.store import queue
-from remembrandt.store.rows import Concept, Job, Model
+from remembrandt.settings import Denied
+from remembrandt.store import audit as lines
+from remembrandt.store import lanes, queue, users
+from remembrandt.store.rows import ENDED, Concept, Job, Model
 from remembrandt.store.store import Store
 
 Document = dict[str, Any]
@@ -72,7 +75,7 @@ def job(row: Job, store: Store, places: dict[str, int] | None = None) -> Documen
     gone = row.state == "running" and not alive(row.worker or "")
     about = row.request.get("concept", {})
     named = about if isinstance(about, dict) else {}
-    ended = row.state in ("succeeded", "failed", "canceled")
+    ended = row.state in ENDED
     places = places if places is not None or ended else queue.places(store)
     place = None if ended else 0 if row.state == "running" else (places or {}).get(row.id)
     return {
@@ -94,6 +97,38 @@ def job(row: Job, store: Store, places: dict[str, int] | None = None) -> Documen
         "started": row.started,
         "finished": row.finished,
     }
+
+
+def jobs(store: Store, rows: list[Job]) -> list[Document]:
+    """Several, whose positions are looked up once."""
+    places = queue.places(store)
+    return [job(row, store, places) for row in rows]
+
+
+def everyones_jobs(store: Store) -> list[Document]:
+    """With whose each is; for the home's own user."""
+    own, rows = _admin(store), lanes.everyones(store)
+    told = zip(rows, jobs(store, rows), strict=True)
+    return [{**document, "user": own.get(row.owner, row.owner)} for row, document in told]
+
+
+def audit(store: Store, model: str | None = None) -> list[Document]:
+    """The lines `{time, user, what, model, data}`, of one model or all; of a server's user their own."""
+    own = {u.id: u.name for u in users.users(store)}
+    names = {m.id: m.name for m in store.models()}
+    held = None if model is None else painters.taught(store, model)
+    found = lines.lines(store, held and held.id)
+    return [
+        {"time": x.time, "user": own.get(x.owner, x.owner), "what": x.what, "model": names.get(x.model or "", x.model)}
+        | {"data": x.data}
+        for x in found
+    ]
+
+
+def _admin(store: Store) -> dict[str, str]:
+    if store.owner:
+        raise Denied("only the home's own user sees everyone's jobs")
+    return {u.id: u.name for u in users.users(store)}
 
 
 def _untaught(name: str) -> Document:

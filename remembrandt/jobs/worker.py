@@ -6,6 +6,7 @@ The child's death is never the server's. The database is opened here alone; the 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from remembrandt import logs
 from remembrandt.jobs import child, expiring
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.fresh import FRESH
@@ -46,6 +48,7 @@ class Worker:
         self.store, self.home, self.load = store, Home(settings.home), load
         self._settings, self._kinds, self._spawn = settings, kinds, spawn
         self._stopping, self._wake, self._swept = threading.Event(), threading.Event(), 0.0
+        self.lost = 0  # jobs that another worker took
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -53,16 +56,24 @@ class Worker:
         self._thread = threading.Thread(target=self._loop, name="remembrandt-worker", daemon=True)
         self._thread.start()
 
-    def stop(self, grace: float = child.GRACE) -> None:
-        """The job in hand leaves a checkpoint; whoever starts next goes on with it."""
+    def halt(self) -> None:
+        """The job in hand leaves a checkpoint, and no other begins; `stop` waits for that."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self, grace: float = child.GRACE) -> None:
+        """`halt`, and wait; whoever starts next goes on with the job."""
+        self.halt()
         if self._thread:
             self._thread.join(grace + 5)
 
     def wake(self) -> None:
         """There is something new to do."""
         self._wake.set()
+
+    @property
+    def halted(self) -> bool:
+        return self._stopping.is_set()
 
     @property
     def alive(self) -> bool:
@@ -76,7 +87,8 @@ class Worker:
                     expiring.sweep(self.store, self.home, self._settings.photo_days)
                 job = queue.claim(self.store, self._kinds, me(), alive)
                 if job:
-                    self._carry(job)
+                    with logs.about(job=job.id, user=job.owner):
+                        self._carry(job)
             except Exception:
                 log.exception("the worker could not go on; it tries again")
                 job = None
@@ -85,7 +97,7 @@ class Worker:
                 self._wake.clear()
 
     def _carry(self, job: Job) -> None:
-        log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempt)
+        log.info("%s begins, attempt %d", job.kind, job.attempt)
         ended, lost = threading.Event(), threading.Event()
         beats = threading.Thread(target=self._beat, args=(job, ended, lost), daemon=True)
         beats.start()
@@ -93,16 +105,18 @@ class Worker:
         try:
             self._run(job, files, lost)
         except Taken:
-            log.warning("job %s is another worker's by now, or was canceled", job.id)
             if queue.canceled(self.store, job):
                 self._stopped(job, files, Stopped("canceled"))
+            else:
+                self._taken()
         except Stopped as stop:
             self._stopped(job, files, stop)
         except Exception:
-            log.exception("job %s failed", job.id)
+            log.exception("%s failed", job.kind)
         finally:
             ended.set()
             beats.join()
+        self._tell(job)
 
     def _run(self, job: Job, files: Files, lost: threading.Event) -> None:
         store = self.store.of(job.owner)
@@ -155,7 +169,22 @@ class Worker:
             if ended and ended.state == "canceled":
                 shutil.rmtree(files.folder, ignore_errors=True)
         except Taken:
-            log.warning("job %s is another worker's by now", job.id)
+            self._taken()
+
+    def _taken(self) -> None:
+        self.lost += 1
+        log.warning("the lease is lost: another worker has the job by now")
+
+    def _tell(self, job: Job) -> None:
+        """How it stands with the job: it ended, was refused, waits to be tried again or for the next server."""
+        row = self.store.of(job.owner).job(job.id)
+        if row is None:
+            return
+        level = logging.INFO if row.state == "succeeded" else logging.WARNING
+        why = f": {row.error}" if row.error else ""
+        seconds = f" after {time.time() - job.started:.1f} s" if job.started else ""
+        said = {"queued": "is tried again", "interrupted": "waits for the next server"}.get(row.state, row.state)
+        log.log(level, "%s %s%s%s", job.kind, said, seconds, why)
 
     def _beat(self, job: Job, ended: threading.Event, lost: threading.Event) -> None:
         while not ended.wait(queue.BEAT):
@@ -165,13 +194,16 @@ class Worker:
                 lost.set()
                 return
             except Exception:  # the disk may be full; the lease outlives some beats
-                log.exception("job %s: no heartbeat", job.id)
+                log.exception("no heartbeat of job %s", job.id)
 
 
 def _second(job: Job) -> dict[str, str]:
-    """With two accelerators training takes the second; the server paints on the first."""
-    if not str(job.request.get("device")).startswith("cuda"):
+    """With two accelerators training takes the second of those that this server may use; it paints on the first."""
+    if (job.request.get("device") or "cuda") != "cuda":  # None: chosen by itself
         return {}
     import torch
 
-    return {"CUDA_VISIBLE_DEVICES": "1"} if torch.cuda.device_count() > 1 else {}
+    if torch.cuda.device_count() < 2:
+        return {}
+    ours = os.environ.get("CUDA_VISIBLE_DEVICES") or "0,1"
+    return {"CUDA_VISIBLE_DEVICES": ours.split(",")[1].strip()}

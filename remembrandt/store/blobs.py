@@ -93,16 +93,6 @@ def uploads(store: Store) -> list[Upload]:
     return store._all(Upload, select(t).where(t.c.owner == store.owner).order_by(t.c.created.desc(), t.c.id))
 
 
-def images(store: Store, before: str | None = None, limit: int = 50) -> list[Image]:
-    """The owner's pictures, newest first; the next page begins `before` the last id of this one."""
-    t = schema.images
-    query = select(t).where(t.c.owner == store.owner).order_by(t.c.created.desc(), t.c.id.desc()).limit(limit)
-    if before is not None:
-        last = select(t.c.created).where(t.c.id == before, t.c.owner == store.owner).scalar_subquery()
-        query = query.where((t.c.created < last) | ((t.c.created == last) & (t.c.id < before)))
-    return store._all(Image, query)
-
-
 def drop(store: Store, key: str) -> None:
     """Give an upload up; its content goes with the next sweep, if nothing else holds it."""
     _drop(store, schema.uploads, key, "upload")
@@ -193,7 +183,8 @@ def _copy(source: BinaryIO, target: BinaryIO, home: Path, quota: int | None) -> 
 
 def _used(connection: Connection, owner: str) -> int:
     u, i = schema.uploads, schema.images
-    own = select(u.c.sha).where(u.c.owner == owner).union(select(i.c.sha).where(i.c.owner == owner))
+    lives = u.c.expires.is_(None) | (u.c.expires > time.time())
+    own = select(u.c.sha).where(u.c.owner == owner, lives).union(select(i.c.sha).where(i.c.owner == owner))
     b = schema.blobs
     return connection.execute(select(func.coalesce(func.sum(b.c.size), 0)).where(b.c.sha.in_(own))).scalar_one()
 

@@ -11,11 +11,9 @@ from remembrandt.settings import Missing, Wrong
 from remembrandt.store import schema
 from remembrandt.store import transaction as within
 from remembrandt.store.connect import writing
-from remembrandt.store.rows import Concept, Job, Model
+from remembrandt.store.rows import UNFINISHED, Concept, Job, Model
 from remembrandt.store.store import Store
 from remembrandt.store.transaction import Alive
-
-UNFINISHED = ("queued", "running", "interrupted")
 
 
 def close(store: Store, who: str, alive: Alive) -> list[Job]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from remembrandt.settings import Missing
 from remembrandt.store import schema
@@ -13,11 +14,14 @@ from remembrandt.store.rows import Delivery
 from remembrandt.store.store import Store
 
 
-def due(store: Store, now: float, limit: int = 20) -> list[Delivery]:
-    """Of all users: what is to be sent by `now`, oldest first."""
+def due(store: Store, now: float, each: int = 20, but: Collection[str] = ()) -> list[Delivery]:
+    """What is to be sent by `now`, oldest first: of every user up to `each`, and nothing of the jobs `but`."""
     t = schema.deliveries
-    waits = select(t).where(t.c.not_before.is_not(None), t.c.not_before <= now)
-    return store._all(Delivery, waits.order_by(t.c.created, t.c.seq).limit(limit))
+    turn = func.row_number().over(partition_by=t.c.owner, order_by=(t.c.created, t.c.seq)).label("turn")
+    waits = t.c.not_before.is_not(None) & (t.c.not_before <= now) & t.c.job.not_in(but)
+    ranked = select(t.c.id, turn).where(waits).subquery()
+    chosen = select(t).join(ranked, ranked.c.id == t.c.id).where(ranked.c.turn <= each)
+    return store._all(Delivery, chosen.order_by(t.c.created, t.c.seq))
 
 
 def deliveries(store: Store, job: str | None = None) -> list[Delivery]:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, update
 from remembrandt.store import schema
 from remembrandt.store import transaction as within
 from remembrandt.store.connect import writing
-from remembrandt.store.rows import Job
+from remembrandt.store.rows import UNFINISHED, Job
 from remembrandt.store.store import Store
 from remembrandt.store.transaction import Alive
 
@@ -82,6 +82,14 @@ def canceled(store: Store, job: Job) -> bool:
     t = schema.jobs
     with store.engine.begin() as connection:
         return bool(connection.execute(select(t.c.cancel).where(t.c.id == job.id)).scalar())
+
+
+def reached(store: Store, key: str) -> tuple[int, str]:
+    """The number of its newest event, and its state then; of no job, that it is canceled."""
+    t = schema.jobs
+    with store.engine.begin() as connection:
+        row = connection.execute(select(t.c.seq, t.c.state).where(t.c.id == key, t.c.owner == store.owner)).first()
+    return (row.seq, row.state) if row else (0, "canceled")
 
 
 def release(store: Store, job: Job) -> None:
@@ -164,7 +172,7 @@ def eta(store: Store, job: Job, place: int = 0) -> float | None:
 def _unfinished(connection: Connection) -> list[Any]:
     t = schema.jobs
     columns = [t.c[name] for name in BRIEF]
-    return list(connection.execute(select(*columns).where(t.c.state.in_(("queued", "running", "interrupted")))).all())
+    return list(connection.execute(select(*columns).where(t.c.state.in_(UNFINISHED))).all())
 
 
 def _waiting(store: Store, kinds: Sequence[str], alive: Alive) -> bool:

@@ -53,6 +53,14 @@ def reserve(store: Store, key: str, fingerprint: str) -> Kept:
         return replace(held, created=now)
 
 
+def renew(store: Store, key: str) -> None:
+    """It is still being done."""
+    t = schema.kept
+    mine = (t.c.owner == store.owner) & (t.c.key == key)
+    with writing(store.engine) as connection:
+        connection.execute(update(t).where(mine).values(created=time.time()))
+
+
 def remember(store: Store, key: str, answer: dict[str, Any]) -> None:
     """What was answered, for a day."""
     _mine(store, key, answer)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 State = Literal["queued", "running", "succeeded", "failed", "canceled", "interrupted"]
+ENDED = ("succeeded", "failed", "canceled")
+UNFINISHED = ("queued", "running", "interrupted")
 RESUMABLE = ("queued", "failed", "interrupted")
 SCOPES = ("private", "private_meta", "meta", "pretrained")
 

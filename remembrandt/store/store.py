@@ -57,6 +57,11 @@ class Store:
         found = self._all(Model, select(t).where(self._visible(), t.c.name == name))
         return min(found, key=lambda m: m.owner != self.owner, default=None)
 
+    def make(self, model: Model) -> Model:
+        """The row of a model that was taught nothing yet."""
+        with writing(self.engine) as connection:
+            return within.model(connection, replace(model, owner=self.owner))
+
     def versions(self, model: str) -> list[Version]:
         t = schema.versions
         return self._all(Version, select(t).where(self._of(t, model)).order_by(t.c.number))

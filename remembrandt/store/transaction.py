@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from remembrandt.settings import Wrong
 from remembrandt.store import schema
-from remembrandt.store.rows import Delivery, Job, Model, Version
+from remembrandt.store.rows import UNFINISHED, Delivery, Job, Model, Version
 
 T = TypeVar("T")
 Alive = Callable[[str], bool]
@@ -71,7 +71,7 @@ def model(connection: Connection, wanted: Model) -> Model:
 def agreed(connection: Connection, held: Model) -> None:
     """`Wrong` if a lesson that waits will make another kind of model of it."""
     t = schema.jobs
-    waits = t.c.state.in_(("queued", "running", "interrupted")) & t.c.priority.is_not(None)
+    waits = t.c.state.in_(UNFINISHED) & t.c.priority.is_not(None)
     for row in connection.execute(select(t.c.id, t.c.request).where(t.c.model == held.id, waits)):
         base = row.request.get("base", {}).get("digest", held.base.get("digest"))
         if base != held.base.get("digest") or row.request.get("memory", held.memory) != held.memory:

@@ -56,6 +56,14 @@ def token(store: Store, who: str, label: str | None = None) -> str:
     return told
 
 
+def set_quota(store: Store, who: str, quota: int | None) -> None:
+    """How many bytes they may keep; None: as many as the server's settings say."""
+    held, t = _known(store, who), schema.users
+    checked(held.name, (), quota)
+    with writing(store.engine) as connection:
+        connection.execute(update(t).where(t.c.id == held.id).values(quota=quota))
+
+
 def revoke(store: Store, what: str) -> int:
     """A token, by itself or its id, or all tokens of a user, from now on; how many."""
     t, u = schema.tokens, schema.users

@@ -216,6 +216,28 @@ def test_variations_are_asked_for_as_in_python():
     assert len(sent) == 1
 
 
+def test_who_is_no_server_is_told_in_one_line():
+    import remembrandt
+    from remembrandt.settings import Wrong
+
+    with pytest.raises(Wrong, match=r"no server answers at http://127\.0\.0\.1:9/? .*: is it running\?"):
+        remembrandt.Client("http://127.0.0.1:9", "token").models()
+    page, client = {"content-type": "text/html"}, remembrandt.Client("http://server", "token")
+    answers = iter([(200, "<html>"), (404, "<html>\n<p>"), (302, ""), (500, "[1]")])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        status, text = next(answers)
+        return httpx.Response(status, text=text, headers=page)
+
+    client._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://server")
+    for said in ("no Remembrandt server", "answered 404", "answered 302"):
+        with pytest.raises(Wrong, match=said) as fault:
+            client.model()
+        assert "\n" not in str(fault.value)
+    with pytest.raises(RuntimeError, match="answered 500"):
+        client.model()
+
+
 def worked(server) -> None:
     with server.http() as http:
         for _ in range(300):

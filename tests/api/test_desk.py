@@ -4,12 +4,14 @@ import asyncio
 import json
 
 import pytest
+from sqlalchemy import select
 
 from remembrandt.api.auth import Links
 from remembrandt.api.desk import Caller, Desk, event, plain
 from remembrandt.api.keeping import shown
 from remembrandt.api.problems import Problem
 from remembrandt.jobs.files import Home
+from remembrandt.store import remembering, schema
 from remembrandt.store.remembering import InFlight
 from remembrandt.store.rows import Happened
 from remembrandt.store.store import Store
@@ -32,6 +34,27 @@ def test_what_goes_on_is_not_begun_again(tmp_path, state, again, jobs):
     with pytest.raises(again):
         asyncio.run(me.once("a request", stopped))
     assert len(store.jobs()) == jobs
+
+
+def test_what_takes_long_is_not_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(remembering, "PATIENCE", 0.4)
+    store = Store(tmp_path, create=True)
+    me = Caller(Desk(None, store, Home(tmp_path), None, Links()), LOCAL, "key")
+    times = select(schema.kept.c.created)
+
+    def begun() -> float:
+        with store.engine.begin() as connection:
+            return connection.execute(times).scalar_one()
+
+    async def long(key):
+        first = begun()
+        for _ in range(600):
+            if begun() > first:  # whoever asks now is told that it goes on
+                return {"id": key}
+            await asyncio.sleep(0.05)
+
+    assert asyncio.run(me.once("a request", long)).status_code == 201
+    assert b"id" in asyncio.run(me.once("a request", None)).body
 
 
 def test_clients_are_told_no_paths():

@@ -3,11 +3,19 @@
 import base64
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import event
+
+from remembrandt.api import files as replicated
+from remembrandt.store import users
+from remembrandt.store.rows import Model
+from remembrandt.store.store import Store
+from tests.homes import logged
 
 ASKED = {"steps": 2, "seed": 5, "size": "64x64"}
 
@@ -117,6 +125,8 @@ def test_pictures_are_varied(server):
         told = {**body, "mix": [{"text": "/etc/passwd"}]}  # a text is never a path; this model reads no texts
         for bad in ({}, {"image": None}, {"mix": [{}]}, {"model": "small"}, {"task": None}):
             assert http.post("/generate", json={**told, **bad}).status_code == 422
+        request = server.app.state.desk.store.of(server.alice.id).jobs()[-1].request  # ids, whose place may change
+        assert request["requests"][0]["sees"]["picture"] and str(server.home) not in json.dumps(request)
         for over in ({"mask": second}, {"strength": 0.5}, {"expand": [8, 8, 8, 8]}):  # else they would do nothing
             assert "from noise" in http.post("/generate", json={**body, **over}).json()["detail"]
 
@@ -184,6 +194,93 @@ def test_faults_of_an_upload_are_told_at_once_and_leave_nothing(server):
         assert len(http.get("/jobs").json()["jobs"]) == before
 
 
+def test_a_picture_that_is_not_finite_has_a_name_of_its_own(server):
+    body = {"prompt": "a dog", "model": "small", **ASKED}
+    with server.http() as http:
+        assert http.post("/generate", json=body).status_code == 200
+        easels = server.app.state.desk.gallery.painter._easels.values()
+        biases = [easel.engine.family.vae.decoder.conv_out.bias.data for easel in easels]
+        before = [bias.clone() for bias in biases]
+        for bias in biases:
+            bias.fill_(float("nan"))
+        try:
+            with logged() as lines:
+                found = http.post("/generate", json=body)
+        finally:
+            for bias, was in zip(biases, before, strict=True):
+                bias.copy_(was)
+        assert found.status_code == 500 and found.json()["code"] == "picture_not_finite"
+        job = http.get(f"/jobs/{found.json()['job']}").json()
+        assert job["state"] == "failed" and "not finite" in job["error"] and "\n" not in job["error"]
+        said = [line for line in lines() if line.get("job") == job["id"]]
+        assert said[0]["message"] == "generate begins, attempt 1"
+        assert "not finite" in said[-1]["message"] and "NotFinite" in said[-1]["trace"]
+        assert {line["user"] for line in lines()} == {server.alice.id}
+        assert any(line["message"] == "/generate refused: picture_not_finite" for line in lines())
+        assert http.post("/generate", json=body).status_code == 200
+
+
+def test_lists_come_in_pages(server):
+    """Whatever is listed comes whole, newest first, and a page reads a page."""
+    store = Store(server.home)
+    dora, token = users.add(store, "dora")
+    own = store.of(dora.id)
+    with server.http(token=token) as http:
+        for k in range(5):
+            own.queue("export", {"k": k}, priority=None, webhook={"replicate": {"kind": "training"}} if k % 2 else None)
+            http.post("/uploads", files={"file": (f"{k}.png", b"%d" % k, "image/png")})
+        own.make(Model("", "second", "private_meta", "gated", {"name": "small"}))
+        for path, kind in (("/jobs", "jobs"), ("/uploads", "uploads")):
+            rows = http.get(path).json()[kind]
+            assert len(rows) == 5 and rows == sorted(rows, key=lambda row: -row["created"])
+            seen, before, pages = [], None, 0
+            while pages == 0 or before:
+                page = http.get(path, params={"limit": 2, **({"before": before} if before else {})}).json()
+                seen, before, pages = seen + page[kind], page["next"], pages + 1
+            assert [row["id"] for row in seen] == [row["id"] for row in rows] and pages == 3
+            assert http.get(path, params={"before": "nobody"}).status_code == 404
+        counted = []
+        listen = lambda *given: counted.append(given[2])  # noqa: E731
+        event.listen(server.app.state.desk.store.engine, "before_cursor_execute", listen)
+        http.get("/jobs", params={"limit": 2})
+        event.remove(server.app.state.desk.store.engine, "before_cursor_execute", listen)
+        assert [q for q in counted if "FROM jobs" in q and "LIMIT" in q]
+        assert not [q for q in counted if "jobs.request" in q and "LIMIT" not in q]  # whole rows of one page only
+        for path in ("/models", "/concepts"):
+            assert http.get(path, params={"limit": 1}).json().keys() == {path[1:], "next"}
+        assert http.get("/models", params={"before": "nobody"}).status_code == 404
+        found = {name: len(http.get(f"/v1/{name}").json()["results"]) for name in ("files", "trainings")}
+        assert found == {"files": 5, "trainings": 2}
+    with server.http() as http:
+        names = [m["name"] for m in http.get("/models").json()["models"]]
+        first = http.get("/models", params={"limit": 1}).json()
+        rest = http.get("/models", params={"before": first["next"]}).json()["models"]
+        assert [m["name"] for m in first["models"] + rest] == names and len(names) > 1
+
+
+def test_replicates_pages_and_models(server, monkeypatch):
+    monkeypatch.setattr(replicated, "PAGE", 2)
+    store = Store(server.home)
+    token = users.add(store, "emil")[1]
+    with server.http(token=token) as http:
+        sends = [{"content": (f"{k}.png", b"%d" % k, "image/png")} for k in range(5)]
+        ids = [http.post("/v1/files", files=files).json()["id"] for files in sends]
+        seen, url = [], "/v1/files"
+        while url:
+            page = http.get(url).json()
+            seen, url = seen + [row["id"] for row in page["results"]], page["next"]
+        assert seen == ids[::-1]
+        asked = {"owner": "emil", "name": "fresh", "visibility": "private", "hardware": "cpu"}
+        assert http.get("/v1/models/emil/fresh").status_code == 404
+        assert http.post("/v1/models", json=asked).status_code == 201
+        found = http.get("/v1/models/emil/fresh")  # before its first training
+        assert found.status_code == 200 and found.json()["latest_version"] is None
+        assert http.post("/v1/models", json=asked).status_code == 422
+        assert http.post("/v1/models", json={**asked, "name": "../x"}).status_code == 422
+        assert http.post("/v1/models/emil/fresh/predictions", json={"input": {}}).status_code == 404
+        assert "fresh" not in [m["name"] for m in http.get("/models").json()["models"]]
+
+
 def test_cancel_ends_a_painting(server):
     with server.http() as http:
         body = {"prompt": "a dog", "steps": 1000, "size": "64x64"}
@@ -192,6 +289,11 @@ def test_cancel_ends_a_painting(server):
         events = read(http.get(f"/jobs/{job}/events").text)
         assert events[-2]["event"] == "canceled" and http.get(f"/jobs/{job}").json()["state"] == "canceled"
         assert http.post(f"/jobs/{job}/cancel").status_code == 422
+        own = server.app.state.desk.store.of(server.alice.id)
+        broken = own.queue("export", {}, priority=None)
+        own.finish(broken, "failed", error="why")
+        assert http.post(f"/jobs/{broken.id}/cancel").status_code == 422
+        assert http.get(f"/jobs/{broken.id}").json()["error"] == "why"  # it stays what it was
 
 
 def test_health_and_metrics_need_no_token_and_the_page_a_link(server):
@@ -199,6 +301,9 @@ def test_health_and_metrics_need_no_token_and_the_page_a_link(server):
         assert http.get("/healthz").json() == {"status": "ok"} and http.get("/readyz").status_code == 200
         text = http.get("/metrics").text
         assert "remembrandt_painter_steps_total" in text and "remembrandt_answers_total" in text
+        assert re.search(r'jobs_ended_total{kind="finetune",state="succeeded"} [1-9]', text)
+        assert re.search(r'job_wait_seconds_count{kind="finetune"} [1-9]', text) and "leases_lost_total 0" in text
+        assert http.get("/readyz").json()["webhooks"] is True
         assert "alice" not in text and server.lesson["identifier"] not in text
         server.app.state.links.sign_in = "once"
         assert http.get("/sign-in", params={"code": "twice"}).status_code == 401

@@ -118,6 +118,22 @@ def test_who_leaves_leaves_nothing(server):
     assert users.user(store, "carol") is None
 
 
+def test_another_page_does_nothing_with_our_cookie(server):
+    store = Store(server.home)
+    token = users.token(store, "bob", "cookie")
+    host = server.url.removeprefix("http://")
+    origins = {f"http://{host}": 201, None: 201, "http://127.0.0.1:1": 403, "null": 403, f"http://{host}.evil.com": 403}
+    for origin, wanted in origins.items():
+        headers = {"cookie": f"{auth.COOKIE}={token}"} | ({"origin": origin} if origin else {})
+        with server.http(None) as http:
+            found = http.post("/uploads", files={"file": ("a.png", png(), "image/png")}, headers=headers)
+            assert found.status_code == wanted, origin
+            assert wanted == 201 or found.json()["code"] == "foreign_origin"
+            assert http.get("/models", headers=headers).status_code == 200  # which `SameSite` lets nobody read
+            own = {"authorization": f"Bearer {token}", **headers}
+            assert http.post("/uploads", files={"file": ("a.png", png(), "image/png")}, headers=own).status_code == 201
+
+
 def test_a_revoked_token_is_nobodys_at_once(server):
     store = Store(server.home)
     token = users.token(store, "bob", "old")

@@ -17,6 +17,7 @@ from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.diffusion.solver import dpm_adaptive
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
+from remembrandt.family.family import NotFinite
 from remembrandt.settings import Wrong
 
 THEIRS = {
@@ -241,7 +242,7 @@ def test_a_fault_ends_its_own_request_only(tiny):
     while engine.step():
         pass
     assert lost.done and len(sound.pictures) == 1
-    with pytest.raises(Wrong, match="not finite"):
+    with pytest.raises(NotFinite, match="not finite"):
         _ = lost.pictures
 
 

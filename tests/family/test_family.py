@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from remembrandt.conditions import text
+from remembrandt.family.family import NotFinite
 from remembrandt.family.load import load
 from remembrandt.settings import Wrong
 from tests import conftest
@@ -91,8 +92,9 @@ def test_bf16_decodes_nearly_the_same(tiny, tiny_folder):
 def test_a_picture_that_is_not_finite_is_an_error(tiny):
     bad = latents(2)
     bad[1, 0, 3, 3] = torch.nan
-    with pytest.raises(Wrong, match=r"not finite \(fp32 on cpu\)"):
+    with pytest.raises(NotFinite, match=r"not finite \(fp32 on cpu\)"):
         tiny.decode(bad)
+    assert not issubclass(NotFinite, Wrong)  # our fault, not the user's: exit 1, 500
 
 
 def test_the_digest_is_of_the_weights_as_they_were_loaded(tiny):

@@ -12,7 +12,7 @@ from remembrandt.jobs.files import Home
 from remembrandt.jobs.gallery import Failed, Gallery
 from remembrandt.jobs.painting import Painter, Stopped
 from remembrandt.settings import Wrong
-from remembrandt.store import blobs, queue, users
+from remembrandt.store import blobs, paging, queue, users
 from remembrandt.store.store import Store
 from tests.jobs.test_painting import asked
 
@@ -50,9 +50,9 @@ def test_jobs_outlive_a_server_and_a_newcomer_is_let_in(tiny, tmp_path, monkeypa
     second.close()
     assert [j.state for j in jobs] == ["succeeded"] * 7
     assert all(j.step == j.total > 0 for j in jobs)  # what is done is not told as half done
-    rows = blobs.images(store.of(a), limit=50)
+    rows = paging.images(store.of(a), None, 50)
     assert sorted(r.job for r in rows) == sorted(m.job.id for m in many)  # each once
-    assert {r.job for r in blobs.images(store.of(b))} == {other.job.id}
+    assert {r.job for r in paging.images(store.of(b), None, 50)} == {other.job.id}
 
 
 def done(entered):
@@ -77,7 +77,7 @@ def test_what_fails_says_why_and_what_is_canceled_ends(tiny, tmp_path):
         with pytest.raises(Failed, match="canceled"):
             gone.future.result(60)
         assert time.monotonic() - began < 10 and place.store.job(gone.job.id).state == "canceled"
-        assert place.painter.shelf.held() == 0 and not blobs.images(place.store)
+        assert place.painter.shelf.held() == 0 and not paging.images(place.store, None, 50)
     finally:
         place.close()
 

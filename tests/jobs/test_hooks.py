@@ -103,5 +103,40 @@ def test_a_message_that_cannot_be_sent_stops_no_other(tmp_path, monkeypatch):
     sender.close()
 
 
+def test_a_slow_receiver_delays_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "PACE", 0.01)
+    store, free, come, fast = Store(tmp_path, create=True), threading.Event(), [], threading.Event()
+    ann, bob = (users.add(store, name)[0].id for name in ("ann", "bob"))
+
+    def send(self, delivery):  # instead of the network
+        come.append((delivery.owner, delivery.job, delivery.seq))
+        if delivery.owner == bob:
+            fast.set()
+        else:
+            assert free.wait(30)
+        return 204
+
+    monkeypatch.setattr(Hooks, "_send", send)
+    for owner, jobs in ((ann, hooks.EACH + 2), (bob, 1)):
+        for _ in range(jobs):
+            hook = {"url": "http://x.y/", "events": ["progress"]}
+            job = store.of(owner).queue("generate", {"requests": []}, webhook=hook)
+            for _ in range(3):
+                store.tell(job, {"step": 1, "total": 3})
+    sender = Hooks(store, lambda delivery: {}, private=True)
+    assert fast.wait(30)  # though all of ann's wait
+    assert len([owner for owner, *_ in come if owner == ann]) <= hooks.EACH
+    assert len({job for owner, job, _ in come if owner == ann}) == len([o for o, *_ in come if o == ann])
+    free.set()
+    until = time.monotonic() + 60
+    while outbox.due(store, time.time()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert sender.alive
+    sender.close()
+    assert len(come) == len(set(come)) == 3 * (hooks.EACH + 3)
+    for job in {job for _, job, _ in come}:
+        assert [seq for _, key, seq in come if key == job] == [1, 2, 3]  # in their order
+
+
 def test_it_is_tried_for_a_day():
     assert 20 * 3600 <= sum(hooks.WAITS) <= 28 * 3600

@@ -9,8 +9,10 @@ from remembrandt.jobs.files import Home, copy_family, move
 from remembrandt.jobs.painters import painter
 from remembrandt.jobs.runner import Runner
 from remembrandt.report import Event
-from remembrandt.settings import Wrong
+from remembrandt.service import Service
+from remembrandt.settings import Settings, Wrong
 from remembrandt.store.store import Store
+from tests.homes import SHORT, photos
 
 
 @pytest.fixture
@@ -106,6 +108,24 @@ def test_a_family_is_copied_whole_without_strangers(tiny_folder, tmp_path):
     found = {p.relative_to(tmp_path / "bases").as_posix() for p in tmp_path.glob("bases/**/*.*")}
     assert found == {"d/model_index.json", "d/unet/config.json", "d/safety_checker/config.json"}
     copy_family(tmp_path / "gone", tmp_path / "bases" / "d")  # it is there already
+
+
+def test_what_is_refused_at_the_last_moment_leaves_no_files(home, tiny_folder, tmp_path, monkeypatch):
+    """The lesson ran; meanwhile the model became another. Its files are the job's again, which can be tried again."""
+    service = Service(Settings(home.path, "cpu", "fp32"))
+    publish = Store.publish
+    monkeypatch.setattr(Store, "publish", refuse)
+    with pytest.raises(Wrong, match="changed"):
+        service.finetune(photos(tmp_path / "dog", 1), "dog", base=str(tiny_folder), steps=2, options=SHORT)
+    assert not list(home.path.glob("models/**/*.safetensors"))
+    [job] = service.jobs()
+    monkeypatch.setattr(Store, "publish", publish)
+    assert job["state"] == "failed" and service.resume(job["id"])["retention"]["published"]
+    assert list(home.path.glob("models/**/*.safetensors"))
+
+
+def refuse(*_, **__):
+    raise Wrong("mine has changed")
 
 
 def test_a_move_that_was_made_is_left(tmp_path):

@@ -177,6 +177,25 @@ def test_photos_are_kept_for_so_long(service, home, monkeypatch):
     assert store.concepts(store.model("mine")) == [store.concepts(store.model("mine"))[0]] and concept.photos == [old]
 
 
+def test_the_audit_and_everyones_jobs_are_the_homes_own_users(service, home):
+    ann, bob = joined(service, "ann"), joined(service, "bob")
+    concept = taught(ann, home, "brc", ["photo"], scope="meta")
+    users.consent(bob._store(), bob.owner, "affirmed")
+    told = [(line["user"], line["what"], line["model"]) for line in service.audit()]
+    assert told == [("ann", "lesson published", "meta"), ("bob", "consent", None)]
+    [line] = service.audit("meta")
+    assert line["data"]["photos"] == ["photo"] and line["data"]["concept"] == "brc" and line["time"]
+    assert bob.audit("meta") == [] and len(bob.audit()) == len(ann.audit("meta")) == 1
+    with pytest.raises(Missing):
+        service.audit("nosuch")
+    assert service.jobs() == [] and [(j["id"], j["user"]) for j in service.jobs(True)] == [(concept.job, "ann")]
+    with pytest.raises(Denied):
+        bob.jobs(True)
+    for line, said in (("users audit --model meta", "lesson published"), ("jobs list --all", "ann")):
+        done = CliRunner().invoke(app, [*line.split(), "--home", str(home.path), "--json"])
+        assert done.exit_code == 0 and said in done.stdout
+
+
 def test_a_replay_lesson_says_that_its_photos_will_go(service, home, tiny_folder, tmp_path):
     shots = photos(tmp_path / "dog", 1)
     for memory, told in (("replay", 1), ("gated", 0)):
@@ -237,4 +256,6 @@ def test_users_on_the_command_line(home):
     rows = {row["user"]: row for row in run("list")}
     assert display.cell("consent", 1e9).startswith("2001-09")  # in the table, a day
     assert rows["ann"]["scopes"] == ["private"] and rows["ann"]["quota"] == 1000 and "local" in rows
+    assert run("quota", "ann", "77") == {"user": "ann", "quota": 77} and users.user(store, "ann").quota == 77
+    assert run("quota", "ann")["quota"] == 2_000_000_000 and users.user(store, "ann").quota is None
     assert run("revoke", "ann", "--erase")["user"] == "ann" and [r["user"] for r in run("list")] == ["local"]

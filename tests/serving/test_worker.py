@@ -8,11 +8,12 @@ import time
 import pytest
 
 from remembrandt.jobs import child, trainer
-from remembrandt.jobs.files import Home
+from remembrandt.jobs.files import Files, Home
+from remembrandt.jobs.runner import Stopped
 from remembrandt.store import queue
 from remembrandt.store.store import Store
 from remembrandt.training import checkpoint
-from tests.homes import SHORT, photos
+from tests.homes import SHORT, logged, photos
 from tests.serving.working import ask, ended, forking, on, until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -190,7 +191,22 @@ def test_a_fresh_process_says_what_is_wrong(home):
     asked = {"model": "nobody", "to": "diffusers", "concept": None, "rank": None}
     job = service._store(create=True).queue("export", asked)
     worker = service.worker()
-    worker.start()
-    told = ended(service, job.id)
-    worker.stop()
+    with logged() as lines:
+        worker.start()
+        told = ended(service, job.id)
+        worker.stop()
     assert told["state"] == "failed" and "no model 'nobody'" in told["error"]
+    said = [line for line in lines() if line.get("job") == job.id]  # each line knows its job and its user
+    assert said[0]["message"] == "export begins, attempt 1" and {line["user"] for line in said} == {"local"}
+    assert said[-1]["message"].startswith("export failed") and "nobody" in said[-1]["message"]
+
+
+def test_a_lease_that_was_lost_is_counted(home):
+    service = on(home)
+    worker, store = service.worker(), service._store(create=True)
+    store.queue("export", {})
+    held = queue.claim(store, ("export",), "here", lambda worker: True)
+    queue.claim(store, ("export",), "there", lambda worker: False)  # it looked dead
+    with logged() as lines:
+        worker._stopped(held, Files(Home(home), held.id, None), Stopped("stopping"))
+    assert worker.lost == 1 and "lease" in lines()[0]["message"] and lines()[0]["level"] == "warning"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from remembrandt.settings import Full, Missing
-from remembrandt.store import blobs
+from remembrandt.store import blobs, paging
 from remembrandt.store.store import Store
 from tests.homes import environment
 
@@ -53,7 +53,7 @@ def test_a_quota_counts_uploads_and_pictures_of_one_user(store, home):
     with pytest.raises(Full):
         blobs.put(a, home, b"z" * 101, "b", "text/plain", quota=100)
     blobs.put(store.of("b"), home, b"y" * 60, "c", "text/plain", quota=100)
-    assert blobs.used(a) == 60 and len(blobs.uploads(a)) == 2 and blobs.images(a) == []
+    assert blobs.used(a) == 60 and len(blobs.uploads(a)) == 2 and paging.images(a, None, 50) == []
     assert len(content(home)) == 2  # what was refused left nothing
 
 
@@ -84,16 +84,16 @@ def test_uploads_expire(store, home):
 
 def test_pages_of_pictures(store, home):
     made = [blobs.add_image(store, home, b"%d" % k, {"seed": k}).id for k in range(5)]
-    first = blobs.images(store, limit=2)
-    second = blobs.images(store, before=first[-1].id, limit=2)
-    last = blobs.images(store, before=second[-1].id, limit=2)
+    first = paging.images(store, None, 2)
+    second = paging.images(store, first[-1].id, 2)
+    last = paging.images(store, second[-1].id, 2)
     assert [i.id for i in (*first, *second, *last)] == made[::-1]
 
 
 DYING = """
 import os, sys
 from pathlib import Path
-from remembrandt.store import blobs
+from remembrandt.store import blobs, paging
 from remembrandt.store.store import Store
 home = Path(sys.argv[1])
 whole = os.replace
