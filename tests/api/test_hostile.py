@@ -1,10 +1,12 @@
 """Nonsense on every route of the server's own list: an answer that says so, never a 5xx."""
 
+import random
 import re
 
 import pytest
 
 from tests.api.test_rights import routes
+from tests.jobs.test_hostile_files import KINDS, torn
 
 IDS = ("x", "%00", "..%2f..%2fetc%2fpasswd", "é" * 50, "a" * 400, "'; drop table jobs; --")
 BODIES = (
@@ -41,6 +43,26 @@ def test_the_main_routes_bear_every_body(server, body):
             for kind in ("application/json", "multipart/form-data; boundary=x"):
                 found = http.post(path, content=body, headers={"content-type": kind})
                 assert 400 <= found.status_code < 500, (path, body, found.text)
+
+
+def test_files_that_mean_harm_are_refused_by_the_routes_too(server):
+    """One of each kind; hundreds go through what the routes call in `tests/jobs/test_hostile_files.py`."""
+    draw = random.Random(1)
+    with server.http() as http:
+        jobs = http.get("/jobs").json()["jobs"]
+        for kind in (k for k in KINDS if k is not torn):
+            photo = ("../../out.png", kind(draw, 0), "image/png")
+            lesson = http.post("/finetune", data={"category": "dog", "base": "small"}, files={"images": photo})
+            assert lesson.status_code == 422, (kind, lesson.text)
+            assert http.post("/prepare", files={"images": photo}).status_code == 200
+            edit = http.post("/v1/images/edits", data={"prompt": "a"}, files={"image": photo})
+            assert edit.status_code < 500, (kind, edit.text)
+            key = http.post("/uploads", files={"file": photo}).json()["id"]
+            training = {"instance_data": f"/v1/files/{key}", "instance_prompt": "a zuzu dog", "class_prompt": "a dog"}
+            found = http.post("/v1/trainings", json={"destination": "a/b", "input": training})
+            assert found.status_code == 422, (kind, found.text)
+        assert http.get("/jobs").json()["jobs"] == jobs
+    assert not list(server.home.parent.rglob("out.png"))
 
 
 def test_files_that_are_not_what_they_say(server):
