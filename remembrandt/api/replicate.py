@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api.desk import Caller, Me
 from remembrandt.api.files import base, mark, when
@@ -57,14 +58,18 @@ def secret(me: Me) -> Document:
 
 
 @router.post("/models", status_code=201)
-def create_model(me: Me, asked: NewModel, request: Request) -> Document:
+async def create_model(me: Me, asked: NewModel, request: Request) -> Response:
     """A model that knows nothing until its first training."""
+    return await me.once(["model", asked.model_dump()], lambda key: run_in_threadpool(made, me, asked, base(request)))
+
+
+def made(me: Caller, asked: NewModel, host: str) -> Document:
     if asked.name in RESERVED or not MODEL_NAME.fullmatch(asked.name):
         raise Wrong(f"model name {asked.name!r} must be letters, digits, '-', '_' and '.', 64 at most")
     if me.store.model(asked.name):
         raise Wrong(f"there is a model {asked.name!r} already")
     me.store.make(Model("", asked.name, "private_meta", "gated", {}))
-    return shown(me, asked.name, base(request), [])
+    return shown(me, asked.name, host, [])
 
 
 @router.get("/models/{owner}/{name}")

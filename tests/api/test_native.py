@@ -272,7 +272,8 @@ def test_replicates_pages_and_models(server, monkeypatch):
         assert seen == ids[::-1]
         asked = {"owner": "emil", "name": "fresh", "visibility": "private", "hardware": "cpu"}
         assert http.get("/v1/models/emil/fresh").status_code == 404
-        assert http.post("/v1/models", json=asked).status_code == 201
+        once = {"idempotency-key": "fresh"}
+        assert [http.post("/v1/models", json=asked, headers=once).status_code for _ in range(2)] == [201, 201]
         found = http.get("/v1/models/emil/fresh")  # before its first training
         assert found.status_code == 200 and found.json()["latest_version"] is None
         assert http.post("/v1/models", json=asked).status_code == 422

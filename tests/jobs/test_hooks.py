@@ -12,6 +12,7 @@ from remembrandt.jobs.hooks import Hooks, checked
 from remembrandt.settings import Wrong
 from remembrandt.store import outbox, users
 from remembrandt.store.store import Store
+from tests.homes import logged
 
 INNER = (
     "http://127.0.0.1/x", "http://localhost:9/", "http://10.0.0.1", "http://169.254.169.254/latest", "http://[::1]/",
@@ -68,11 +69,14 @@ def test_an_event_is_signed_and_tried_until_it_arrives(tmp_path):
     store.finish(job, "canceled")
     sender = Hooks(store, lambda delivery: {"seq": delivery.seq, "kind": delivery.kind}, private=True)
     sender.close()
-    for tries in range(3):
-        [delivery] = outbox.due(store, time.time() + 90_000)
-        assert delivery.tries == tries
-        sender.deliver(delivery)
+    with logged() as lines:
+        for tries in range(3):
+            [delivery] = outbox.due(store, time.time() + 90_000)
+            assert delivery.tries == tries
+            sender.deliver(delivery)
     server.shutdown()
+    assert [(line["job"], line["level"]) for line in lines()] == [(job.id, "warning")] * 2  # of those that failed
+    assert "tried again in 5 s: answered 500" in lines()[0]["message"]
     [delivery] = outbox.deliveries(store, job.id)
     assert delivery.delivered and delivery.status == 200 and not outbox.due(store, time.time() + 1e6)
     (first, body), *others = Receiver.come
