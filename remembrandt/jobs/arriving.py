@@ -74,7 +74,7 @@ def inspected(folder: Path, size: int) -> Prepared:
     try:
         found = photos.inspect(folder, size)
     except Wrong as fault:
-        raise Faulty(large or [str(fault)]) from None
+        raise Faulty(large or [str(fault).replace(str(folder), "what was sent")]) from None
     return replace(found, faults=[*large, *found.faults])
 
 
