@@ -207,7 +207,8 @@ def test_files_that_mean_harm(tmp_path, kind, tiny, monkeypatch):
     for k in range(MORE.get(kind, EACH)):
         data, folder = kind(draw, k), tmp_path / "work" / str(k)
         folder.mkdir(parents=True)
-        refused += bool(swallow(data, folder, draw.choice(["a.png", "../out", "photos.zip", "/etc/out", "", "Thumbs.db"])))
+        name = draw.choice(["a.png", "../out", "photos.zip", "/etc/out", "", "Thumbs.db"])
+        refused += bool(swallow(data, folder, name))
         inside = [p for p in folder.rglob("*") if p.is_symlink() or not (p.is_dir() or p.is_file())]
         assert not inside and {p.name for p in folder.iterdir()} <= {"in", "kept"}, k
         if kind in (pickles, tensors):  # as a model that is imported
