@@ -49,7 +49,7 @@ def test_files_that_mean_harm_are_refused_by_the_routes_too(server):
     """One of each kind; hundreds go through what the routes call in `tests/jobs/test_hostile_files.py`."""
     draw = random.Random(1)
     with server.http() as http:
-        jobs = http.get("/jobs").json()["jobs"]
+        lessons = [j["id"] for j in http.get("/jobs").json()["jobs"] if j["kind"] == "finetune"]
         for kind in (k for k in KINDS if k is not torn):
             photo = ("../../out.png", kind(draw, 0), "image/png")
             lesson = http.post("/finetune", data={"category": "dog", "base": "small"}, files={"images": photo})
@@ -61,7 +61,7 @@ def test_files_that_mean_harm_are_refused_by_the_routes_too(server):
             training = {"instance_data": f"/v1/files/{key}", "instance_prompt": "a zuzu dog", "class_prompt": "a dog"}
             found = http.post("/v1/trainings", json={"destination": "a/b", "input": training})
             assert found.status_code == 422, (kind, found.text)
-        assert http.get("/jobs").json()["jobs"] == jobs
+        assert [j["id"] for j in http.get("/jobs").json()["jobs"] if j["kind"] == "finetune"] == lessons
     assert not list(server.home.parent.rglob("out.png"))
 
 

@@ -69,8 +69,8 @@ def bombs(draw, k):
         one[at + 24 : at + 28] = struct.pack("<I", draw.choice([0, 1, 2**31 - 1, 2**32 - 1]))
         return bytes(one)
     at, end = one.index(b"PK\x01\x02"), one.index(b"PK\x05\x06")
-    many, tail = bytes(one[at:end]) * 900, bytearray(one[end:])
-    tail[8:12], tail[12:16] = struct.pack("<HH", 900, 900), struct.pack("<I", len(many))
+    many, tail = bytes(one[at:end]) * 300, bytearray(one[end:])
+    tail[8:12], tail[12:16] = struct.pack("<HH", 300, 300), struct.pack("<I", len(many))
     return bytes(one[:at]) + many + bytes(tail)
 
 
