@@ -21,7 +21,7 @@ from remembrandt.jobs.fresh import FRESH
 from remembrandt.jobs.process import alive, me
 from remembrandt.jobs.runner import Runner, Stopped
 from remembrandt.report import Progress
-from remembrandt.settings import Settings
+from remembrandt.settings import Settings, Wrong
 from remembrandt.store import queue
 from remembrandt.store.rows import Job
 from remembrandt.store.store import Store, Taken
@@ -111,8 +111,10 @@ class Worker:
                 self._taken()
         except Stopped as stop:
             self._stopped(job, files, stop)
+        except Wrong:
+            pass  # the user's, and told below
         except Exception:
-            log.exception("%s failed", job.kind)
+            log.exception("%s broke", job.kind)
         finally:
             ended.set()
             beats.join()

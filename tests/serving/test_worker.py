@@ -191,14 +191,24 @@ def test_a_fresh_process_says_what_is_wrong(home):
     asked = {"model": "nobody", "to": "diffusers", "concept": None, "rank": None}
     job = service._store(create=True).queue("export", asked)
     worker = service.worker()
-    with logged() as lines:
-        worker.start()
-        told = ended(service, job.id)
-        worker.stop()
+    worker.start()
+    told = ended(service, job.id)
+    worker.stop()
     assert told["state"] == "failed" and "no model 'nobody'" in told["error"]
-    said = [line for line in lines() if line.get("job") == job.id]  # each line knows its job and its user
-    assert said[0]["message"] == "export begins, attempt 1" and {line["user"] for line in said} == {"local"}
-    assert said[-1]["message"].startswith("export failed") and "nobody" in said[-1]["message"]
+
+
+def test_lines_of_the_log_know_their_job_and_user(home, works):
+    service = on(home)
+    asked = {"model": "nobody", "to": "diffusers", "concept": None, "rank": None}
+    job = service._store(create=True).queue("export", asked)
+    with logged() as lines:
+        works()
+        said = until(lambda: len(lines()) > 1 and lines())
+    assert [line["message"].partition(" after ")[0] for line in said] == ["export begins, attempt 1", "export failed"]
+    assert "no model 'nobody'" in said[1]["message"] and [s["level"] for s in said] == ["info", "warning"]
+    assert {(line["job"], line["user"], line["logger"]) for line in said} == {
+        (job.id, "local", "remembrandt.jobs.worker")
+    }
 
 
 def test_a_lease_that_was_lost_is_counted(home):
