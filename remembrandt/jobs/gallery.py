@@ -161,7 +161,7 @@ class Gallery:
 
     def _claim(self) -> None:
         """Up to `CLAIMED` jobs, and one of everybody who has none with the painter."""
-        while True:
+        while not self.painter.closing:
             if len(self._held) >= CLAIMED:
                 busy = {held.job.owner for held in self._held.values()}
                 if lanes.owners(self.store, KINDS) <= busy:
@@ -181,6 +181,8 @@ class Gallery:
                 painting = self.painter.ask(job.owner, self._given(job, request), watched=True)
                 painting.future.add_done_callback(lambda _, key=job.id: self._bell.put(key))
                 held.paintings.append(painting)
+        except Stopped as fault:
+            self._give_back(held, fault)
         except Exception as fault:
             self._fail(held, fault)
 
@@ -232,9 +234,7 @@ class Gallery:
             self._settle(held, Failed("the job was canceled"))
             return
         except Stopped as fault:
-            queue.release(self.store, held.job)
-            log.info("generate waits for the next server")
-            self._settle(held, fault)
+            self._give_back(held, fault)
             return
         except Exception as fault:
             self._fail(held, fault)
@@ -259,6 +259,11 @@ class Gallery:
         log.info("generate succeeded after %.1f s", time.time() - (held.job.started or time.time()))
         self._settle(held, images)
 
+    def _give_back(self, held: Held, why: Stopped) -> None:
+        queue.release(self.store, held.job)
+        log.info("generate waits for the next server")
+        self._settle(held, why)
+
     def _fail(self, held: Held, fault: Exception) -> None:
         for painting in held.paintings:
             painting.cancel()
@@ -273,7 +278,7 @@ class Gallery:
         self._settle(held, fault if isinstance(fault, Wrong) else Failed(said, code))
 
     def _settle(self, held: Held, found: list[Document] | Exception) -> None:
-        self._drop(held)
+        self._held.pop(held.job.id, None)
         future = self._waiters.pop(held.job.id, None)
         if future is None:
             return
@@ -281,9 +286,6 @@ class Gallery:
             future.set_exception(found)
         else:
             future.set_result(found)
-
-    def _drop(self, held: Held) -> None:
-        self._held.pop(held.job.id, None)
 
 
 def quota(user: User, settings: Settings) -> int | None:

@@ -14,7 +14,6 @@ from remembrandt.family.family import Family
 from remembrandt.jobs import work
 from remembrandt.jobs.easel import Easel, Painting
 from remembrandt.jobs.files import Files, Home
-from remembrandt.settings import Wrong
 
 FAMILIES = 2  # that stay loaded while nobody paints with them
 Document = dict[str, Any]
@@ -41,13 +40,15 @@ class Painter:
         self._thread.start()
 
     def ask(self, user: str, request: Document, *, watched: bool = False) -> Painting:
-        """Queue a request (a `painters.painter` document with its wishes); `Wrong` if its family cannot be loaded."""
+        """Queue a request (a `painters.painter` document with its wishes); `Wrong` if its family cannot be loaded,
+        `Stopped` if nothing is painted any more.
+        """
         painting = Painting(user, request, watched)
         with self._loading:  # one family at a time; painting goes on
             easel = self._easel(request)
             with self._bell:
                 if not self._open:
-                    raise Wrong("the painter has stopped: try again when the server is back")
+                    raise Stopped("the painter has stopped: try again when the server is back")
                 easel.waiting.append(painting)
                 self._bell.notify_all()
         return painting
@@ -55,6 +56,10 @@ class Painter:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def closing(self) -> bool:
+        return not self._open
 
     def waiting(self) -> int:
         """Requests that have not begun."""

@@ -74,7 +74,7 @@ def test_the_openai_client(server):
 
 def test_the_replicate_client(server, hook, tmp_path):
     replicate = pytest.importorskip("replicate")
-    client = replicate.Client(api_token=server.tokens["alice"], base_url=server.url)
+    client = replicate.Client(api_token=server.tokens["alice"], base_url=server.url, timeout=httpx.Timeout(120))
     (tmp_path / "data.zip").write_bytes(zipped(server.shots))
     kept = client.files.create(tmp_path / "data.zip", metadata={"why": "test"})
     assert client.files.get(kept.id).checksums == kept.checksums and kept.id in {f.id for f in client.files.list()}

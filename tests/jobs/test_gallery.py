@@ -55,6 +55,19 @@ def test_jobs_outlive_a_server_and_a_newcomer_is_let_in(tiny, tmp_path, monkeypa
     assert {r.job for r in paging.images(store.of(b), None, 50)} == {other.job.id}
 
 
+def test_what_comes_while_it_stops_is_not_failed(tiny, tmp_path):
+    """The painter goes home first; what was claimed in that moment is painted by the next server."""
+    place = opened(tiny, tmp_path)
+    place.painter.close()
+    entered = place.enter("", plain(tiny))
+    time.sleep(3 * galleries.LOOK)
+    assert place.store.job(entered.job.id).state == "queued"
+    claimed = queue.claim(place.store, ("generate",), "here", lambda worker: True)
+    place._begin(galleries.Held(claimed))
+    assert place.store.job(entered.job.id).state == "interrupted" and isinstance(done(entered), Stopped)
+    place.close()
+
+
 def done(entered):
     if not entered.future.done():
         return None
