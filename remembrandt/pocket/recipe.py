@@ -106,11 +106,11 @@ def smeared(work: Work, name: str, shard: judging.Shard) -> judging.Shard:
     """That shard as a painter would leave it, made once."""
 
     @cache
-    def smear() -> judging.Smear:
+    def smear() -> disturbing.Smear:
         tokens, text = text_of(work)
         unet = UNet2DConditionModel.from_pretrained(work / "painter" / RESULT).eval()
         nothing = text(tokens("", padding="max_length", return_tensors="pt").input_ids).last_hidden_state
-        made = judging.Smear(autoencoder_of(work), unet, nothing)
+        made = disturbing.Smear(autoencoder_of(work), unet, nothing)
         for network in (made.vae, made.unet):
             nn.Module.to(network, work.device)
         return made

@@ -13,7 +13,7 @@ from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import judges
 from remembrandt.family.load import load
-from remembrandt.pocket import autoencoder, judging, paint, pictures, recipe
+from remembrandt.pocket import autoencoder, disturbing, judging, paint, pictures, recipe
 from remembrandt.pocket.exam import exam
 from remembrandt.pocket.stage import train
 from remembrandt.training.loop import Plan
@@ -79,10 +79,10 @@ def test_recoloured_pictures_keep_their_outlines():
     rng = np.random.default_rng(3)
     x = torch.full((64, 3, 32, 32), -0.5)
     x[:, 0, 8:24, 8:24] = 0.8
-    seen = judging.recoloured(x, rng, 0.5)
+    seen = disturbing.recoloured(x, rng, 0.5)
     changed = (seen - x).abs().flatten(1).amax(1) > 1e-6
     assert seen.abs().max() <= 1 + 1e-6 and 20 <= changed.sum() <= 44
-    assert torch.equal(judging.recoloured(x, np.random.default_rng(3), 0.5), seen)
+    assert torch.equal(disturbing.recoloured(x, np.random.default_rng(3), 0.5), seen)
     inside, edge = seen[..., 11:21, 11:21], seen[..., 0:6, 0:6]
     apart = (inside.mean((2, 3)) - edge.mean((2, 3))).abs().amax(1)
     drawn = (seen.diff(dim=-1).abs().amax((1, 2))[:, 6:9].amax(-1)) > 0.05
