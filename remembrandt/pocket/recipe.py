@@ -23,6 +23,7 @@ from torch import nn
 from remembrandt.diffusion.schedule import scaled_linear
 from remembrandt.evaluation import judges
 from remembrandt.pocket import autoencoder, inpainted, judging, networks, paint, pictures, safety, towers, varied
+from remembrandt.pocket.disturbing import Smear
 from remembrandt.pocket.stage import RESULT, UNFINISHED, Sizes, Stopped, Work, begun, train
 from remembrandt.pocket.write import write
 from remembrandt.training.loop import Plan
@@ -106,11 +107,11 @@ def smeared(work: Work, name: str, shard: judging.Shard) -> judging.Shard:
     """That shard as a painter would leave it, made once."""
 
     @cache
-    def smear() -> disturbing.Smear:
+    def smear() -> Smear:
         tokens, text = text_of(work)
         unet = UNet2DConditionModel.from_pretrained(work / "painter" / RESULT).eval()
         nothing = text(tokens("", padding="max_length", return_tensors="pt").input_ids).last_hidden_state
-        made = disturbing.Smear(autoencoder_of(work), unet, nothing)
+        made = Smear(autoencoder_of(work), unet, nothing)
         for network in (made.vae, made.unet):
             nn.Module.to(network, work.device)
         return made
