@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("benchmarks/exam.json"))
     asked = parser.parse_args()
     family = load(asked.family)
+    assert family.folder is not None
     readers = judges.load(family.folder / "judges" / "readers")
     instances = judges.load(family.folder / "judges" / "instances")
     assert isinstance(readers, judges.Readers) and isinstance(instances, judges.Instances)
