@@ -7,10 +7,10 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import RedirectResponse
+from fastapi import Depends, FastAPI, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 
 import remembrandt
@@ -30,7 +30,6 @@ from remembrandt.api import (
 from remembrandt.api.auth import COOKIE, RATE, Auth, Links, Provider
 from remembrandt.api.desk import Desk, plain
 from remembrandt.api.operations import Metrics
-from remembrandt.api.problems import Problem
 from remembrandt.family.family import Family
 from remembrandt.family.load import load
 from remembrandt.jobs import telling
@@ -43,6 +42,7 @@ from remembrandt.settings import Settings
 from remembrandt.store import users
 from remembrandt.store.rows import Delivery
 from remembrandt.store.store import Store
+from remembrandt.ui.door import door
 
 log = logging.getLogger(__name__)
 ROUTERS = (native, jobs, pictures, keeping, openai, files, replicate, running, operations)
@@ -101,6 +101,7 @@ def build(
         app.include_router(part.router)
     app.include_router(openai.models)
     app.add_api_route("/sign-in", sign_in, include_in_schema=False)
+    app.add_api_route("/sign-in", sign_in_with, methods=["POST"], include_in_schema=False)
     page = mount(app) if mount else lambda path: False
     app.state.first = "/" if mount else "/docs"
     app.add_middleware(Auth, store=store, links=links, provider=provider, page=page, rate=rate)
@@ -122,13 +123,25 @@ class _Counted:
         await (metrics.around(self.app) if metrics else self.app)(scope, receive, send)
 
 
-def sign_in(request: Request, code: str = "") -> RedirectResponse:
+def sign_in(request: Request, code: str = "") -> Response:
     """The link of one's own laptop: opens once, and leaves a cookie that only this host is sent."""
     links: Links = request.app.state.links
+    if not code:
+        return HTMLResponse(door())
     if not links.sign_in or not secrets.compare_digest(links.sign_in.encode(), code.encode()):
-        raise Problem(401, "unauthorized", "this link was used: start `remembrandt serve` again for another")
+        return HTMLResponse(door("This link was used: start `remembrandt serve` again for another."), 401)
     links.sign_in = None
-    token = users.token(request.app.state.desk.store, users.LOCAL.name, "sign-in link")
+    return _in(request, users.token(request.app.state.desk.store, users.LOCAL.name, "sign-in link"))
+
+
+def sign_in_with(request: Request, token: Annotated[str, Form(max_length=4096)]) -> Response:
+    """The page's own form, for a token that somebody was given."""
+    if users.user_of(request.app.state.desk.store, token.strip()) is None:
+        return HTMLResponse(door("Nobody has this token, or it was revoked."), 401)
+    return _in(request, token.strip())
+
+
+def _in(request: Request, token: str) -> Response:
     answer = RedirectResponse(request.app.state.first, 303)
     answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer

@@ -27,6 +27,7 @@ def serve(
     from remembrandt.app import build
     from remembrandt.store import users
     from remembrandt.store.store import Store
+    from remembrandt.ui.page import mount
 
     known = [user for user in users.users(Store(settings.home)) if user.id]
     if not loopback and not known:
@@ -35,7 +36,7 @@ def serve(
         bound = listener.getsockname()[1]
         shown = "localhost" if loopback else host
         url = f"http://{'[' + shown + ']' if ':' in shown else shown}:{bound}"
-        app = build(settings, private_webhooks=private_webhooks)
+        app = build(settings, private_webhooks=private_webhooks, mount=mount)
         if loopback:
             app.state.links.sign_in = secrets.token_urlsafe(24)
             link = f"{url}/sign-in?code={app.state.links.sign_in}"

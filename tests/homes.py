@@ -5,12 +5,16 @@ import json
 import logging
 import os
 import shutil
+import socket
 import sys
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+import uvicorn
 from PIL import Image, ImageDraw
 
 REMEMBRANDT = [sys.executable, "-m", "remembrandt"]
@@ -61,6 +65,24 @@ def logged():
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+@contextmanager
+def serving(app):
+    """The URL of an app that answers in a thread."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = True
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def environment() -> dict[str, str]:

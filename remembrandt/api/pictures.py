@@ -125,6 +125,16 @@ def preview(me: Me, id: str) -> FileResponse:
     return file(found[-1])
 
 
+@router.get("/jobs/{id}/ladder", responses={200: {"content": {"image/png": {}}}})
+def ladder(me: Me, id: str) -> FileResponse:
+    """The pictures of every rung, of a lesson that looked for its own number of steps."""
+    me.row(id)
+    found = me.desk.home.job(id) / "ladder.png"
+    if not found.is_file():
+        raise Missing(f"job {id} climbed no ladder")
+    return file(found)
+
+
 def uploaded(row) -> Document:
     return {"id": row.id, "name": row.name, "media": row.media, "bytes": row.size, "sha256": row.sha} | {
         "url": f"/uploads/{row.id}", "created": row.created, "expires": row.expires,

@@ -1,14 +1,10 @@
 """A real server on a tiny family in a home of its own, with two users; lessons run when a test runs them."""
 
-import socket
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from remembrandt.app import build
 from remembrandt.service import Service
@@ -16,7 +12,7 @@ from remembrandt.settings import Settings
 from remembrandt.store import users
 from remembrandt.store.rows import User
 from remembrandt.store.store import Store
-from tests.homes import SHORT, photos
+from tests.homes import SHORT, photos, serving
 
 LESSON = {"steps": 2, "options": SHORT}
 
@@ -59,16 +55,5 @@ def server(tiny_folder, pictured_folder, tmp_path_factory):
     shots = photos(tmp_path_factory.mktemp("shots") / "dog")
     lesson = service.of(people["alice"].id).finetune(shots, "dog", name="Briscoe", base="small", **LESSON)
     app = build(service.settings, private_webhooks=True, worker=False, rate=1e6)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        assert thread.is_alive()
-        time.sleep(0.05)
-    yield Server(f"http://127.0.0.1:{port}", home, app, people["alice"], people["bob"], tokens, lesson, shots)
-    running.should_exit = True
-    thread.join(30)
-    assert not thread.is_alive()
+    with serving(app) as url:
+        yield Server(url, home, app, people["alice"], people["bob"], tokens, lesson, shots)
