@@ -80,7 +80,7 @@ def controls() -> Controls:
         axes = _axes()
         compare = gr.Button("Paint the grid")
     with gr.Accordion("Restore a recipe", open=False):
-        drop = gr.File(label="A picture that was painted here", file_types=["image"], height=120)
+        drop = gr.File(label="A picture that was painted here", file_types=["image"], height=120, elem_id="drop")
 
     def turn(label: str):
         shown = [gr.update(visible=group in TASKS[label].shows) for group in GROUPS]

@@ -81,7 +81,7 @@ def blocks(api: Api) -> gr.Blocks:
         with gr.Tabs():
             made = {}
             for name, part in (("Paint", paint), ("Teach", teach), ("Memory", memory), ("Jobs", jobs)):
-                with gr.Tab(name, id=name) as tab:
+                with gr.Tab(name, id=name, elem_id=f"tab-{name.lower()}") as tab:
                     made[name] = tab, part.tab(api)
         for tab, (load, outputs) in made.values():
             tab.select(load, None, outputs, show_progress="hidden", api_visibility="private")
