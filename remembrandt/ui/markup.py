@@ -26,7 +26,7 @@ watch('value', () => {
   [...element.querySelectorAll('[data-do]')].find((found) => key(found) === held)?.focus();
 });
 """
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of every event: the page shows progress itself
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # of every event: the page shows progress itself
 
 
 def live(value: str = "", **how: Any) -> gr.HTML:
