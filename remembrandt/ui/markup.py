@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -26,7 +26,8 @@ watch('value', () => {
   [...element.querySelectorAll('[data-do]')].find((found) => key(found) === held)?.focus();
 });
 """
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # of every event: the page shows progress itself
+# Of every event: the page shows progress itself.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def live(value: str = "", **how: Any) -> gr.HTML:
@@ -92,14 +93,14 @@ def pictures(rows: Iterable[Document], kind: str = "wall") -> str:
     return f'<div class="{kind}">{"".join(cells)}</div>' if cells else ""
 
 
-def hung(rows: list[Document]) -> str:
+def hung(rows: Sequence[Document]) -> str:
     """What was just painted: one large, several side by side."""
     if len(rows) == 1:
         return picture(rows[0])
     return pictures(rows, "several") + note("Choose one to see it large, and what can be done with it.")
 
 
-def sheet(down: list[str], across: str, values: list[list[str]], rows: list[Document]) -> str:
+def sheet(down: list[str], across: str, values: list[list[str]], rows: Sequence[Document]) -> str:
     """A grid of pictures over one or two options; `values` are the last one's last."""
     *first, columns = values
     lines = first[0] if first else [""]

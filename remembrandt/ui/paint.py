@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import gradio as gr
@@ -62,7 +64,7 @@ class _Painting:
     async def paint(self, given: dict, who: gr.Request):
         """Paint what the controls say, and show it on the way."""
         try:
-            async for told in self._painted(who, [wishing.body(self.made.values(given))], None):
+            async for told in self._painted(who, [wishing.body(self.made.values(given))], markup.hung):
                 yield told
         except gr.Error as fault:
             yield markup.trouble(fault.message), None, gr.update(visible=True), gr.update(visible=False)
@@ -73,12 +75,12 @@ class _Painting:
             x, xs, y, ys = (given[part] for part in self.made.axes)
             axes = {y: ys} if y and ys and y != x else {}
             values, bodies = wishing.grid(wishing.body(self.made.values(given)), {**axes, x: xs})
-            async for told in self._painted(who, bodies, (list(axes), x, values)):
+            async for told in self._painted(who, bodies, partial(markup.sheet, list(axes), x, values)):
                 yield told
         except gr.Error as fault:
             yield markup.trouble(fault.message), None, gr.update(visible=True), gr.update(visible=False)
 
-    async def _painted(self, who: gr.Request, bodies: list[dict], sheet):
+    async def _painted(self, who: gr.Request, bodies: list[dict], hang: Callable[[list[dict]], str]):
         yield markup.waiting("Asking for it"), None, gr.update(visible=False), gr.update(visible=True)
         jobs = [await self.api.enter(who, "/generate", json=body) for body in bodies]
         keys, images = [job["id"] for job in jobs], []
@@ -89,8 +91,7 @@ class _Painting:
             if job["state"] != "succeeded":
                 raise markup.failed(job)
             images += job["result"]["images"]
-        done = markup.sheet(*sheet, images) if sheet else markup.hung(images)
-        yield done, None, gr.update(visible=True), gr.update(visible=False)
+        yield hang(images), None, gr.update(visible=True), gr.update(visible=False)
 
     async def stop(self, keys: list[str] | None, who: gr.Request):
         for key in keys or []:
