@@ -93,7 +93,7 @@ def controls() -> Controls:
 def _groups(given: dict[str, Any]) -> dict[str, Any]:
     """What only some tasks take, each hidden until then."""
     groups = {}
-    sources = ["upload", "clipboard"]
+    sources: Any = ["upload", "clipboard"]
     with gr.Group(visible=False) as groups["picture"]:
         given["picture"] = gr.Image(
             label="Picture", type="filepath", format="png", sources=sources, height=260, elem_id="picture"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -121,7 +122,7 @@ class _Painting:
             return gr.skip(), *rest, *self.made.set(wishing.restored(row, await models(self.api, who)))
         data = await self.api.send(who, "GET", f"/images/{told.id}")
         seen = Image.open(BytesIO(data.content)).convert("RGB")
-        found = {"task": INTO[told.do]}
+        found: dict[str, Any] = {"task": INTO[told.do]}
         found["canvas" if told.do == "inpaint" else "picture"] = seen
         if told.do in ("repaint", "inpaint"):
             found["prompt"] = row.get("prompt") or ""
