@@ -6,7 +6,7 @@
 NAME is `world` (50 renders: "category, place, style"), `twins` (50 pairs of one class, colour and pattern: "same" or
 "other"), `painted` (200 paintings of unseen prompts: "category, colour, place, style", against which the readers are
 held) or `rendered` (32 pairs, one rendered, one painted: which is the painting, "left" or "right"). What stands in
-NAME.json is a list of answers in the sheet's order; "?" is an answer.
+NAME.json is a list of answers in the sheet's order; "?" says that nobody could tell.
 """
 
 from __future__ import annotations
@@ -117,15 +117,15 @@ def write(name: str) -> None:
 
 
 def score(name: str) -> dict[str, object]:
-    """Of how many pictures each was named as the key says, and all of it; which were not."""
+    """Of how many pictures each was named ("?" is not), and named as the key says; which were not."""
     key = json.loads((HERE / f"{name}.key.json").read_text())
     said = [[part.strip() for part in line.split(",")] for line in json.loads((HERE / f"{name}.json").read_text())]
     if len(said) != len(key):
         raise SystemExit(f"{len(said)} answers for {len(key)} pictures")
-    right = {what: sum(s[n] == k[what] for s, k in zip(said, key, strict=True)) for n, what in enumerate(key[0])}
-    wrong = {n: [",".join(s), ",".join(k.values())] for n, (s, k) in enumerate(zip(said, key, strict=True), 1)}
-    wrong = {n: both for n, both in wrong.items() if both[0] != both[1]}
-    return {"of": len(key), "right": right, "all": len(key) - len(wrong), "said, key": wrong}
+    both = {what: [(s[n], k[what]) for s, k in zip(said, key, strict=True)] for n, what in enumerate(key[0])}
+    found = {what: [a == b for a, b in pairs if a != "?"] for what, pairs in both.items()}
+    wrong = {w: {n: p for n, p in enumerate(pairs, 1) if p[0] not in ("?", p[1])} for w, pairs in both.items()}
+    return {"right, of": {what: [sum(f), len(f)] for what, f in found.items()}, "number: said, key": wrong}
 
 
 def main() -> None:
