@@ -156,6 +156,8 @@ def lesson(found: dict[str, Any]) -> str:
         return _refused(found, found["model"])
     if kept.get("unsure"):
         hints([f"{kept['pairs']} pairs do not tell if more than the margin was lost: {', '.join(kept['unsure'])}"])
+    if kept.get("faded"):
+        hints([f"lost more than the margin since its best, over all lessons: {', '.join(kept['faded'])}"])
     called = f" ({found['name']})" if found["name"] else ""
     model = "" if found["model"] == "mine" else f" --model {found['model']}"
     climbed = found.get("ladder")

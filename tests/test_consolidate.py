@@ -2,11 +2,10 @@
 
 import json
 import os
+import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,11 +14,13 @@ from safetensors import safe_open
 from remembrandt.jobs.files import Home
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
+from remembrandt.store import adopting
+from remembrandt.training import checkpoint
 from tests.homes import REMEMBRANDT, SHORT, environment, photos
+from tests.jobs.test_killed import at, die, killed
 from tests.memory.gated import FEW
 
 TAME = {**FEW, "steps": 4, "learning_rate": 1e-5}
-PATIENCE = 400  # seconds: the machine may be busy
 
 
 def on(home) -> Service:
@@ -99,24 +100,37 @@ def test_what_harms_the_base_is_refused(taught, tmp_path):
     assert on(home).jobs()[-1]["state"] == "failed" and [m["name"] for m in on(home).models()] == ["pretrained", "mine"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
-def test_killed_and_resumed_it_is_bit_equal(made, taught, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_killed_anywhere_and_resumed_it_is_bit_equal(made, taught, tmp_path, monkeypatch):
+    """At every named moment and at random ones; until it is published there is no such model, and the source stays."""
     home = shutil.copytree(taught, tmp_path / "home")
-    words = ["consolidate", "mine", "--to", "one", "--margin", 1, "--home", home, "--device", "cpu"]
-    words += ["--precision", "fp32"]
-    words += [word for k, v in TAME.items() for word in ("--set", f"{k}={v}")]
-    child = subprocess.Popen([*REMEMBRANDT, *map(str, words)], stderr=subprocess.PIPE, text=True, env=environment())
-    deadline = time.monotonic() + PATIENCE
-    while not list(home.glob("jobs/*/checkpoints/step-*2")):
-        assert child.poll() is None, child.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    job = on(home).jobs()[-1]
-    assert (job["kind"], job["state"]) == ("consolidate", "interrupted")
-    told = on(home).resume(job["id"])
-    assert all(told[k] == made[1][k] for k in ("version", "steps", "source"))
+
+    def begin():
+        on(home).consolidate("mine", "one", options=TAME, margin=1.0, progress=at("preparing"))
+
+    def resume(progress=lambda event: None):
+        return on(home).resume(on(home).jobs()[-1]["id"], progress)
+
+    def torn():
+        monkeypatch.setattr(checkpoint, "_sync", die)  # the tensors lie there, the manifest does not
+        resume()
+
+    def unpublished():
+        monkeypatch.setattr(adopting, "adopt", die)  # the files have moved, the rows are not there
+        resume()
+
+    chance = random.Random(0)
+    deaths = [(begin,), (lambda: resume(at("painting", 2)),), (torn,)]
+    deaths += [(lambda: resume(at("checking")), chance.uniform(0.1, 3)) for _ in range(3)]
+    deaths += [(lambda: resume(at("checking", 2)),), (unpublished,)]  # judged, but not written down; all but the rows
+    for death in deaths:
+        killed(*death)
+        job = on(home).jobs()[-1]
+        assert (job["kind"], job["state"]) == ("consolidate", "interrupted")
+        assert [m["name"] for m in on(home).models()] == ["pretrained", "mine"]
+    stages = []
+    told = resume(lambda event: stages.append(event.stage))
+    assert stages == [] and all(told[k] == made[1][k] for k in ("version", "steps", "source"))
     files = [Home(h).concept("one", d["job"]) / "unet" for h, d in (made, (home, told))]
     assert len({(f / "diffusion_pytorch_model.safetensors").read_bytes() for f in files}) == 1
     assert told["retention"]["cases"] == made[1]["retention"]["cases"]

@@ -59,6 +59,28 @@ def judged(losses: ArrayLike, margin: float, concepts: int) -> Judged:
     return Judged(mean, lower, upper, len(np.asarray(losses)), verdict)
 
 
+@dataclass(frozen=True)
+class Faded:
+    """What a concept has lost since its best, over all lessons; `crossed` if it is this lesson that took it too far."""
+
+    loss: float
+    lower: float
+    crossed: bool
+
+
+def faded(now: ArrayLike, was: ArrayLike, best: ArrayLike, margin: float, concepts: int) -> Faded | None:
+    """Of one concept of `concepts`: None unless it has surely lost more than the margin since its best.
+
+    Losses of the same pairs now, before this lesson and at the best, in units of the concept's own range. A lesson that
+    finds a concept beyond the margin already is judged by what itself does: refusing it would bring nothing back.
+    """
+    level = LEVEL / max(1, concepts)
+    since, before = (bounds(np.asarray(x, float) - np.asarray(best, float), level) for x in (now, was))
+    if not since[1] > margin:
+        return None
+    return Faded(since[0], since[1], crossed=not before[1] > margin and since[0] > before[0])
+
+
 def judge(
     concepts: Sequence[str], measure: Callable[[str, int, int], NDArray[np.floating]], margin: float
 ) -> dict[str, Judged]:

@@ -6,13 +6,14 @@ import re
 
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.orders import Wish
+from remembrandt.memory.retention import MARGIN
 from remembrandt.settings import Wrong
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store
 
 
-def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> Wish:
-    """The wish that teaches `concept` to the model `to` as it was taught: a promotion."""
+def again(concept: Concept, held: Model, to: str, store: Store, home: Home, scope: str = "meta") -> Wish:
+    """The wish that teaches `concept` to the model `to` as it was: a promotion. A new model is of that `scope`."""
     if to == held.name:
         raise Wrong(f"{held.name} knows {concept.identifier!r} already: give another model to --to")
     kept = concept.photos, concept.facts.get("masks", ())
@@ -23,6 +24,8 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
     new = target is None or not target.version
     taken = not new and word in store.used(target.id)  # type: ignore[union-attr]
     other = not new and target.memory != held.memory  # type: ignore[union-attr]  # whose methods and words are others
+    margin = MARGIN if other else facts.get("margin") or MARGIN
+    shared = (scope if new else target.scope) == "meta"  # type: ignore[union-attr]
     free = lambda said: re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "{identifier}", said)  # noqa: E731
     return Wish(
         photos,
@@ -30,7 +33,7 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         concept.name,
         to,
         base=str(home.path / held.base["folder"]) if new else None,
-        scope="meta" if new else None,
+        scope=scope if new else None,
         memory=held.memory if new and held.scope != "private" else None,
         method=None if other else concept.method,
         identifier=None if taken or other else word,
@@ -40,5 +43,6 @@ def again(concept: Concept, held: Model, to: str, store: Store, home: Home) -> W
         masks=masks,
         options={} if other else facts["options"],
         policy=None if other else facts.get("policy"),
+        margin=min(margin, MARGIN) if shared else margin,  # what everyone uses is never put at a greater risk
         told=[[free(said) for said in some] for some in facts.get("told") or []] or None,
     )

@@ -14,7 +14,6 @@ from remembrandt.jobs.files import Files, Home, move, remove, size
 from remembrandt.jobs.orders import Wish
 from remembrandt.jobs.process import alive
 from remembrandt.jobs.runner import Runner, Stopped
-from remembrandt.memory import retention
 from remembrandt.settings import Wrong
 from remembrandt.store import lineage
 from remembrandt.store.rows import Concept, Job, Model
@@ -77,9 +76,9 @@ def job(store: Store, home: Home, load: Callable[..., Any], asked: Job, runner: 
     if concept.id not in {c.id for c in store.concepts(held)}:  # all that is left is to erase it
         told = {"model": held.name, "version": held.version, "retention": {"published": True}}
     elif held.memory == "consolidated":
-        source = lineage.lessons(store, held)[-1].request["source"]["model"]
-        how = {"values": {}, "seed": 0, "margin": retention.MARGIN}
-        made = consolidating.order(store, family, home.path, source, held.name, **how)
+        made_by = lineage.lessons(store, held)[-1].request
+        how = {"values": made_by["options"], "seed": made_by["seed"], "margin": made_by["margin"]}
+        made = consolidating.order(store, family, home.path, made_by["source"]["model"], held.name, **how)
         told = resume(entering.making(*made, store, Files(home, new_id(), load)))
     else:
         told = forget(store, home, held, concept, teach, resume)
@@ -107,7 +106,7 @@ def _lessons(store, home, held, rest, name, teach, resume):
     known = {c.identifier for c in store.concepts(draft)} if draft else set()
     for concept in rest:
         if concept.identifier not in known:
-            yield teach(promoting.again(concept, held, name, store, home))
+            yield teach(promoting.again(concept, held, name, store, home, held.scope))
 
 
 def _adopted(store: Store, home: Home, held: Model, gone: Concept, rest: list[Concept], name: str):

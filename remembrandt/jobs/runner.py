@@ -112,7 +112,7 @@ def publish_lesson(store: Store, job: Job, files: Files, found: Document) -> Doc
     places.move(files.folder / "staging", folder)
     if not found["moved"] or request["scope"] != "private":  # which painted its class images, and will for others
         base = {**base, "folder": keep_base(files, request)}
-    facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "names", "told")}
+    facts = {k: request.get(k) for k in ("prompts", "class_prompt", "options", "seed", "margin", "names", "told")}
     facts["options"] = {**request["options"], "steps": found["steps"]}  # a promotion teaches as many
     facts["masks"] = files.keep_photos("masks")
     facts["policy"] = request.get("replay", {}).get("policy")

@@ -13,6 +13,7 @@ from remembrandt.jobs.process import alive
 from remembrandt.settings import Denied
 from remembrandt.store import audit as lines
 from remembrandt.store import lanes, queue, users
+from remembrandt.store.lineage import PAST
 from remembrandt.store.rows import ENDED, Concept, Job, Model
 from remembrandt.store.store import Store
 
@@ -36,7 +37,8 @@ def model(store: Store, held: Model | None, name: str) -> Document:
     """Everything about one model; None is one that was taught nothing yet."""
     if held is None:
         return {**_untaught(name), "worn_by": "both", "concepts": [], "versions": []}
-    versions = [asdict(v) for v in store.versions(held.id)]
+    rows = [asdict(v) for v in store.versions(held.id)]
+    versions = [{**row, "retention": {k: v for k, v in row["retention"].items() if k != PAST}} for row in rows]
     return {
         "name": held.name,
         "scope": held.scope,

@@ -5,7 +5,7 @@ Pairs of (photo, time, noise) are the same before and after, and both are read f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,11 @@ class Past:
             return None
         return self.known["base"] - self.known["best"]
 
+    @property
+    def peak(self) -> np.ndarray | None:
+        """The losses of its first pairs when it was known best. None where a lesson of old did not write them down."""
+        return np.array(self.known["peak"]) if self.known and self.known.get("peak") else None
+
 
 def judge(
     before: Family, after: Family, past: Sequence[Past], margin: float, samples: Path, progress: Progress = silent
@@ -48,13 +53,13 @@ def judge(
     """
     rows = {f"{o.subject.concept.identifier} {o.subject.concept.category}": o for o in past}
     library = Library([o.subject.concept for o in past])
-    seen: dict[str, np.ndarray] = {}
+    seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def lost(name: str, first: int, last: int) -> np.ndarray:
         row = rows[name]
         progress(Event("checking", len(seen), len(rows)))
         now, was = (measuring.losses(f, library, row.subject, row.subject.prompt, first, last) for f in (after, before))
-        seen.setdefault(name, now)
+        seen.setdefault(name, (now, was))
         return (now - was) / row.span
 
     found = gate.judge([name for name, row in rows.items() if row.span], lost, margin)
@@ -64,18 +69,35 @@ def judge(
         with suppress(Wrong):  # pictures that are not finite; the numbers are what counts
             measuring.strip(after, library, row.subject.scenes(name), samples / row.subject.concept.id)
         concepts[row.subject.concept.id] = _row(row, found.get(name), seen.get(name), after, library)
-    told = retention.judged(found, margin)
+    told = retention.slowly(retention.judged(found, margin), _faded(rows, seen, margin), margin)
     blind = [name for name in rows if name not in found]
     return told | {"concepts": concepts} | ({"not_measurable": blind} if blind else {})
 
 
-def _row(row: Past, one: gate.Judged | None, now: np.ndarray | None, after: Family, library: Library) -> Document:
+def _faded(
+    rows: Mapping[str, Past], seen: Mapping[str, tuple[np.ndarray, np.ndarray]], margin: float
+) -> dict[str, gate.Faded]:
+    """The concepts that have lost more than the margin since their best, one small loss after another."""
+    found = {}
+    for name, (now, was) in seen.items():
+        span, peak = rows[name].span, rows[name].peak
+        if span and peak is not None and (one := gate.faded(now / span, was / span, peak / span, margin, len(seen))):
+            found[name] = one
+    return found
+
+
+def _row(
+    row: Past, one: gate.Judged | None, pair: tuple[np.ndarray, np.ndarray] | None, after: Family, library: Library
+) -> Document:
     """As `measuring.learned` told of it first, and what is left of that."""
     known = row.known or {}
-    if one is None or now is None:
+    if one is None or pair is None:
         return {**known, "fidelity": None}
+    now, _ = pair
     figures = {"loss": one.loss, "lower": one.lower, "upper": one.upper, "pairs": one.pairs, "verdict": one.verdict}
     left = {"fidelity": measuring.remaining(now, known)}
+    if row.peak is not None and now.mean() < row.peak.mean():
+        left["peak"] = now.tolist()
     if known.get("apart"):
         left["fading"] = measuring.fading(after, library, row.subject, known)
     return {**known, **figures, **left}

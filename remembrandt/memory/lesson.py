@@ -152,6 +152,7 @@ def _known(
     told = measuring.learned(now, np.array(bare["losses"]), subject)
     if "apart" in bare:
         told["apart"] = [bare["apart"], measuring.apart(family, library, subject, subject.prompt)]
+        told |= {"peak": now.tolist()} if "best" in told else {}
     return told
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
-from remembrandt.evaluation.gate import Judged
+from remembrandt.evaluation.gate import Faded, Judged
 from remembrandt.family.family import Family
 from remembrandt.memory.library import Concept, Library
 
@@ -86,3 +86,14 @@ def judged(found: Mapping[str, Judged], margin: float) -> dict[str, Any]:
         "unsure": [name for name, j in found.items() if j.verdict == "unsure"],
     }
     return told | ({"why": f"lost more than the margin of {margin:g}: {', '.join(lost)}"} if lost else {})
+
+
+def slowly(told: Mapping[str, Any], found: Mapping[str, Faded], margin: float) -> dict[str, Any]:
+    """What `judged` told, and of the concepts that faded lesson by lesson: refused if this one took one too far."""
+    said = {name: f"{name} ({min(f.loss, 1):.2f}, at least {min(f.lower, 1):.2f})" for name, f in found.items()}
+    crossed = [said[name] for name, f in found.items() if f.crossed]
+    about = {**told, **({"faded": [*found]} if found else {})}
+    if not crossed:
+        return about
+    why = f"lost more than the margin of {margin:g} since its best, over several lessons: {', '.join(crossed)}"
+    return {**about, "published": False, "why": "; ".join([*([told["why"]] if "why" in told else []), why])}

@@ -6,7 +6,7 @@ A number is given to one version only, whatever was rolled back before: a pictur
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -19,14 +19,27 @@ from remembrandt.store.rows import RESUMABLE, Concept, Job, Model, Version
 from remembrandt.store.store import Store
 from remembrandt.store.transaction import Alive
 
+PAST = "past"  # of a version's retention: the versions before it that are gone
+
 
 def ancestry(store: Store, model: Model) -> list[Version]:
-    """The versions that led to the present one, it included, oldest first."""
-    known, found, at = {v.number: v for v in store.versions(model.id)}, [], model.version
+    """The versions that led to the present one, it included, oldest first; of those that were pruned, what they told."""
+    found = _line({v.number: v for v in store.versions(model.id)}, model.version)
+    return [*_past(found[0]), *found] if found else []
+
+
+def _line(known: Mapping[int, Version], at: int) -> list[Version]:
+    """A version and those that it came from, as far as they are known, oldest first."""
+    found = []
     while at in known:
         found.append(known[at])
         at = known[at].parent
     return found[::-1]
+
+
+def _past(version: Version) -> list[Version]:
+    """The versions before it that are gone, oldest first, without their weights."""
+    return [Version(**row) for row in version.retention.get(PAST, [])]
 
 
 def rollback(store: Store, model: Model, alive: Alive) -> Version:
@@ -147,9 +160,22 @@ def prune(store: Store, alive: Alive) -> list[Version]:
             kept = [r for r in rows if now and r.number in (now.number, now.parent)]
             gone += [r for r in rows if r not in kept]
             connection.execute(delete(v).where(v.c.model == held.id, v.c.number.not_in([r.number for r in kept])))
+            _remember(connection, _line({r.number: r for r in rows}, held.version), kept)
             ids = {key for r in kept for key in r.concepts}
             connection.execute(delete(c).where(c.c.model == held.id, c.c.id.not_in(ids)))
     return gone
+
+
+def _remember(connection: Connection, line: Sequence[Version], kept: Sequence[Version]) -> None:
+    """What the versions that go told of each concept stays with the oldest that is kept: a report shows all lessons."""
+    gone = [v for v in line if v not in kept]
+    if not gone:
+        return
+    oldest, t = line[len(gone)], schema.versions
+    told = [replace(v, weights=None, retention={k: d for k, d in v.retention.items() if k != PAST}) for v in gone]
+    past = [asdict(v) for v in (*_past(gone[0]), *told)]
+    mine = (t.c.model == oldest.model) & (t.c.number == oldest.number)
+    connection.execute(update(t).where(mine).values(retention={**oldest.retention, PAST: past}))
 
 
 def everything(store: Store) -> tuple[list[Model], list[Version], list[Concept]]:
@@ -196,7 +222,7 @@ def all_versions(store: Store, model: Model) -> list[Version]:
 
 def lessons(store: Store, model: Model) -> list[Job]:
     """The jobs that made the versions of a model which the owner may see, whoever asked for them."""
-    made = [v.job for v in store.versions(model.id)]
+    made = [v.job for v in (*ancestry(store, model), *store.versions(model.id))]
     return store._all(Job, select(schema.jobs).where(schema.jobs.c.id.in_(made)))
 
 

@@ -1,5 +1,7 @@
 """The gate: bounds that hold, errors as rare as promised, more looks where it is unsure."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,16 @@ def test_errors_are_as_rare_as_promised_and_harm_is_found():
         harmed = gate.judge(names, source({**dict.fromkeys(names, 0.0), "3": 0.25}, seed)[0], 0.1)
         caught += [n for n, j in harmed.items() if j.verdict == "lost"] == ["3"]
     assert refused <= 18 and caught >= 190
+
+
+def test_what_fades_lesson_by_lesson_is_seen_and_charged_to_the_lesson_that_takes_it_too_far():
+    """Eight lessons that take 0.04 each, none of them near the margin: the one that crosses it is charged, no other."""
+    draw, best = np.random.default_rng(1), np.zeros(16)
+    course = [best + 0.04 * k + draw.normal(0, 0.01, 16) for k in range(9)]
+    found = [gate.faded(now, was, best, 0.1, 12) for was, now in pairwise(course)]
+    assert [f is not None and f.crossed for f in found] == [False, False, True, False, False, False, False, False]
+    assert all(f is None for f in found[:2]) and all(f.lower > 0.1 for f in found[2:])
+    assert gate.faded(best + 0.05, course[8], best, 0.1, 12) is None  # a lesson that brought it back
+    assert not gate.faded(course[7], course[8], best, 0.1, 12).crossed
+    wide = draw.normal(0.12, 0.4, 16)
+    assert gate.faded(wide, best, best, 0.1, 12) is None  # not sure

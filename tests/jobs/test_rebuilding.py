@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from remembrandt.jobs import promoting, snapshot
 from remembrandt.jobs.files import Home, size
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
@@ -55,6 +56,31 @@ def test_clean_frees_old_weights_and_keeps_their_concepts(home, taught):
     assert (told["versions"], told["weights"]) == (1, 1) and not first.exists()
     assert unet <= told["bytes"] and [c["name"] for c in service.concepts("mine")] == ["briscoe", None, None]
     assert np.array_equal(service.paint("briscoe", seed=1, steps=1)[0].pixels, before)
+
+
+def test_a_report_shows_the_lessons_whose_versions_were_cleaned_away(home):
+    before = on(home).retention(out=home / "before")
+    on(home).clean()
+    told = on(home).retention(out=home / "after")
+    assert [v["version"] for v in on(home).versions()] == [2, 3] and "past" not in on(home).model()["versions"][0]
+    assert told["lessons"] == before["lessons"] and len(told["lessons"]) == 3
+    rows = [[{k: row[k] for k in ("fidelity", "lesson", "retention")} for row in t["concepts"]] for t in (before, told)]
+    assert rows[0] == rows[1] and [row["lesson"] for row in rows[1]] == [1, 2, 3]
+    on(home).rollback()
+    on(home).clean()
+    assert len(on(home).retention(out=home / "back")["lessons"]) == 2
+    assert snapshot.Known(snapshot.of(Store(home), "mine")).job(told["lessons"][0] and Store(home).jobs()[0].id)
+
+
+def test_a_lesson_is_taught_again_under_the_margin_that_it_was_taught_under(home, taught, tmp_path):
+    service = on(home)
+    service.finetune(photos(tmp_path / "cup", 1, seed=5), "cup", margin=0.7, **LESSON)
+    store = Store(home)
+    held = store.model("mine")
+    cup, place = store.concepts(held)[-1], Home(home)
+    assert promoting.again(cup, held, "other", store, place, "private_meta").margin == 0.7
+    assert promoting.again(cup, held, "other", store, place).margin == 0.1  # everyone's is put at no greater risk
+    assert promoting.again(store.concepts(held)[0], held, "other", store, place, "private_meta").margin == 0.1
 
 
 def test_forgetting_teaches_the_others_anew_and_goes_on_where_it_stopped(home, taught):

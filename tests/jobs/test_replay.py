@@ -9,13 +9,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sqlalchemy import update
 
+from remembrandt import display
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import text_to_image
 from remembrandt.memory import ladder
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
+from remembrandt.store import schema
+from remembrandt.store.connect import writing
 from remembrandt.store.rows import Version
 from remembrandt.store.store import Store
 from remembrandt.training import examples
@@ -186,6 +190,30 @@ def test_a_lesson_that_would_harm_an_older_concept_is_refused(taught, tmp_path):
     gentle = service.finetune(shots, "bird", steps=1, options={**OPTIONS, "learning_rate": 1e-9})
     assert gentle["retention"]["published"] and gentle["version"] == 4
     assert all(c["verdict"] == "kept" for c in list(gentle["retention"]["concepts"].values())[:3])
+
+
+def test_slow_loss_is_refused_where_it_crosses_the_margin_and_told_ever_after(taught, tmp_path, capsys):
+    """The last concept's best is written over: 0.85 of its range better than it is now, then twice its range."""
+    shots, rest = photos(tmp_path / "shots", 2, seed=9), {**LESSON, "options": {**OPTIONS, "learning_rate": 2e-3}}
+    words = [t["identifier"] for t in taught[1]]
+    for further, published in ((0.85, False), (2.0, True)):
+        home = shutil.copytree(taught[0], tmp_path / f"home-{published}")
+        store = Store(home)
+        held = store.model("mine")
+        version = store.version(held.id, 3)
+        known = version.retention["concepts"][taught[1][2]["concept"]]
+        known["peak"] = [x - further * (known["base"] - known["best"]) for x in known["peak"]]
+        with writing(store.engine) as connection:
+            mine = schema.versions.c.number == 3
+            connection.execute(update(schema.versions).where(mine).values(retention=version.retention))
+        told = on(home).finetune(shots, "bird", **rest)
+        kept = told["retention"]
+        assert kept["faded"] == [f"{words[2]} dog"] and kept["published"] is published
+        assert kept["concepts"][taught[1][2]["concept"]]["loss"] < 0.9  # no lesson too much by itself
+        display.lesson(told)
+        said = "since its best, over all" if published else f"since its best, over several lessons: {words[2]} dog ("
+        assert said in capsys.readouterr().err
+        assert on(home).model()["version"] == 3 + published
 
 
 def test_a_picked_rung_is_judged_as_a_lesson_is(taught, tmp_path, monkeypatch):
