@@ -15,13 +15,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks import arguments, once, places, plain
+from benchmarks import arguments, once, pieces, places, plain
 from benchmarks.concepts import readers
 from benchmarks.exam import painter
 from benchmarks.painting import computing
@@ -43,7 +44,7 @@ class Size:
 
     shown: int = 8
     renders: int = 64
-    questions: int = 256
+    questions: int = 128
 
 
 SIZES = {"tiny": Size(2, 2, 4), "usual": Size(), "full": Size(16, 256, 1024)}
@@ -128,20 +129,22 @@ def main(given: Sequence[str] | None = None) -> None:
     renders = np.stack([pictures.picture(pictures.UNSEEN + 7_000 + k) for k in range(size.renders)])
     said = [canonical(scene) for scene in scenes[: size.shown]]
     rows, below, found = [("renders", list(renders[: size.shown]))], [], {}
-    for name, act in KEPT.items():
-        with keeping(family.vae, act):
-            again = through(family, renders)
-        with keeping(family.unet, act):
-            painted = paint(family)(said, 1)
-            judge = lambda: exam(paint(family), readers(family), singles=size.questions, pairs=0)  # noqa: E731
-            seen = once(work / f"{name}.json", judge)
-        found[name] = {"autoencoder_psnr": psnr(again, renders), "exam": seen}
-        rows.append((f"autoencoder: {name}", list(again[: size.shown])))
-        below.append((f"painter: {name}", list(painted)))
-    told = plain({"kept": found, "size": vars(size), **computing(family)})
-    write_atomic(out, json.dumps(told, indent=1) + "\n")
-    sheet([*rows, *below], "Angles and magnitudes", cell=96).save(out.with_suffix(".png"))
-    print(json.dumps(told["kept"], indent=1))
+    told = dict[str, Any]()
+    with pieces([work / f"{name}.json" for name in KEPT]):
+        for name, act in KEPT.items():
+            with keeping(family.vae, act):
+                again = through(family, renders)
+            with keeping(family.unet, act):
+                painted = paint(family)(said, 1)
+                judge = lambda: exam(paint(family), readers(family), singles=size.questions, pairs=0)  # noqa: E731
+                seen = once(work / f"{name}.json", judge)
+            found[name] = {"autoencoder_psnr": psnr(again, renders), "exam": seen}
+            rows.append((f"autoencoder: {name}", list(again[: size.shown])))
+            below.append((f"painter: {name}", list(painted)))
+            told = plain({"kept": found, "size": vars(size), **computing(family)})
+            write_atomic(out, json.dumps(told, indent=1) + "\n")
+            sheet([*rows, *below], "Angles and magnitudes", cell=96).save(out.with_suffix(".png"))
+    print(json.dumps(told.get("kept"), indent=1))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What makes a model forget: that the next lesson's word is alike, its class, or its looks?
 
-    python -m benchmarks.causes [--full] [-o FILE]
+    python -m benchmarks.causes [--full] [--minutes N] [-o FILE]
 
 The article's open question. A subject is taught by moving all weights, and from there, each time anew, a second one:
 of its class or another, the most or the least alike of its kind in the instance extractor's eyes, under the identifier
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import arguments, once, places, plain
+from benchmarks import arguments, once, pieces, places, plain
 from benchmarks.concepts import CONCEPTS, PHOTOS, SEED, Concept, Ruler, rulers
 from benchmarks.painting import computing
 from remembrandt.engine.engine import Engine
@@ -50,8 +50,8 @@ Document = dict[str, Any]
 class Size:
     """Who is taught first, steps of a lesson, pictures a prompt, class images, options of the method."""
 
-    first: Sequence[str] = ("dog 1", "bottle 1", "chair 1")
-    steps: int = 200
+    first: Sequence[str] = ("dog 1", "chair 1")
+    steps: int = 150
     each: int = 2
     class_images: int = 64
     candidates: int = CANDIDATES
@@ -134,9 +134,13 @@ def looked(family: Family, concept: Concept, word: str, ruler: Ruler, each: int,
     return {"identity": ruler.identity(made), "shown": str(shown)}
 
 
+def folder(work: Path, first: Concept) -> Path:
+    return work / first.label.replace(" ", "-")
+
+
 def story(base: Family, first: Concept, ruler: Ruler, size: Size, work: Path) -> list[Document]:
     """One first subject, and what each second lesson left of it."""
-    place, (word, *_) = work / first.label.replace(" ", "-"), words(base)
+    place, (word, *_) = folder(work, first), words(base)
 
     def begin() -> Document:
         now = taught(base, base, first, word, size, work, priors=False)
@@ -217,13 +221,16 @@ def main(given: Sequence[str] | None = None) -> None:
     work, out = places(asked, "causes", family.digest)
     firsts = [CONCEPTS[label] for label in size.first]
     scales = rulers(family, firsts, work)
-    rows = [row for first in firsts for row in story(family, first, scales[first.label], size, work)]
-    arms = {"without priors": False, "class images": True}
-    found = {name: explained([r for r in rows if r["priors"] == p]) for name, p in arms.items()}
-    told = plain({"explained": found, "rows": rows, "size": vars(size), **computing(family)})
-    write_atomic(out, json.dumps(told, indent=1) + "\n")
-    drawn(rows).save(out.with_suffix(".png"))
-    print(json.dumps(told["explained"], indent=1))
+    arms, rows, told = {"without priors": False, "class images": True}, list[Document](), Document()
+    names = ["first", *(f"{k}-{arm}" for k in range(8) for arm in ("plain", "priors"))]
+    with pieces([folder(work, first) / f"{name}.json" for first in firsts for name in names]):
+        for first in firsts:
+            rows += story(family, first, scales[first.label], size, work)
+            found = {name: explained([r for r in rows if r["priors"] == p]) for name, p in arms.items()}
+            told = plain({"explained": found, "rows": rows, "size": vars(size), **computing(family)})
+            write_atomic(out, json.dumps(told, indent=1) + "\n")
+            drawn(rows).save(out.with_suffix(".png"))
+    print(json.dumps(told.get("explained"), indent=1))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
 """Do two or three taught concepts come out in one picture, each as itself, and by which way of composing?
 
-    python -m benchmarks.composition [--full | --tiny] [--base FAMILY] [-o FILE]
+    python -m benchmarks.composition [--full | --tiny] [--base FAMILY] [--minutes N] [-o FILE]
 
-Two dogs, two bottles, two chairs and two styles are taught to one gated model; then every way of `engine/compose.py`
-paints the same prompts from the same seeds. Success is strict: every named thing is there, with its category and colour
-as the readers see them, nearer to its own instance than to twelve others of its class (half of them in its colour),
-each in a half of its own if there are two; and the picture is in the style. A style may destroy colours: they count.
-The base is asked for the same pairs by colour, judged alike but for identity. The same judge first looks at renders of
-the very pictures (`judge: renders`) and of strangers in their place (`judge: strangers`). Bleeding: in "a brc dog
-beside a dog" the half less like the concept is the second; how often is it read as the concept all the same, against
-"a dog beside a dog" of the base? Stopped, it goes on where it was. Beside the JSON a sheet: cells by ways.
+Two dogs, two bottles, two chairs and two styles are taught to one gated model, that of `benchmarks.forgetting`; then
+every way of `engine/compose.py` paints the same prompts from the same seeds, in rounds: the result holds the rounds
+that are whole. Success is strict: every named thing is there, with its category and colour as the readers see them,
+nearer to its own instance than to twelve others of its class (half of them in its colour), each in a half of its own if
+there are two; and the picture is in the style. A style may destroy colours: they count. The base is asked for the same
+pairs by colour, judged alike but for identity. The same judge first looks at renders of the very pictures (`judge:
+renders`) and of strangers in their place (`judge: strangers`). Bleeding: in "a brc dog beside a dog" the half less like
+the concept is the second; how often is it read as the concept all the same, against "a dog beside a dog" of the base?
+Stopped, it goes on where it was. Beside the JSON a sheet: cells by ways.
 """
 
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +26,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import arguments, forgetting, once, places, plain
-from benchmarks.concepts import CONCEPTS, Concept, Ruler, interval, readers, rulers
+from benchmarks import arguments, forgetting, once, pieces, places, plain
+from benchmarks.concepts import CONCEPTS, ORDERS, Concept, dressed, interval, order, readers, rulers
 from benchmarks.painting import computing
 from benchmarks.pairs import Case, Judge
 from remembrandt.engine.compose import SUMMED, WAYS
@@ -35,13 +37,12 @@ from remembrandt.evaluation import features
 from remembrandt.evaluation.fidelity import composed, corrected
 from remembrandt.family.family import Family
 from remembrandt.family.load import load
-from remembrandt.jobs import painters, work
 from remembrandt.memory.library import Library
 from remembrandt.pocket.world.scene import render
 from remembrandt.report import sheet, write_atomic
 from remembrandt.studio import Studio
 
-MODEL, BASE = "mine", "base"
+BASE = "base"
 TAUGHT = ("dog 1", "dog 2", "bottle 1", "bottle 2", "chair 1", "chair 2", "neon", "woodcut")
 THINGS, TWINS = TAUGHT[:6], (("dog 1", "dog 2"), ("bottle 1", "bottle 2"), ("chair 1", "chair 2"))
 MIXED = (("dog 1", "bottle 1"), ("chair 1", "dog 2"), ("bottle 2", "chair 2"), ("dog 1", "chair 1"))
@@ -74,20 +75,19 @@ NAMED = ("two classes", "one class", "bleeding")  # what the base is asked for, 
 
 @dataclass(frozen=True)
 class Size:
-    """Steps of a lesson, pictures a cell and way, renders that the judge is judged by, steps of a picture, cases.
+    """Pictures a cell and way, renders that the judge is judged by, steps of a picture, cases.
 
     `seen` are the renders of a thing and the others of its class that it is compared with.
     """
 
-    steps: int = 300
-    each: int = 448
+    each: int = 128
     renders: int = 96
     walk: int | None = None
     cases: int | None = None
     seen: tuple[int, int] = (8, 12)
 
 
-SIZES = {"tiny": Size(2, 2, 2, 2, 1, (2, 2)), "usual": Size(), "full": Size(each=1536, renders=512)}
+SIZES = {"tiny": Size(2, 2, 2, 1, (2, 2)), "usual": Size(), "full": Size(each=1536, renders=512)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Bench:
     @cached_property
     def words(self) -> dict[str, str]:
         """Identifiers by label: they were taught in this order."""
-        return dict(zip(needed(self.size), (c.identifier for c in self.library.concepts), strict=True))
+        return dict(zip(needed(self.size), (c.identifier for c in self.library.concepts), strict=False))
 
     def cases(self, name: str) -> Sequence[Case]:
         return CELLS[name].cases[: self.size.cases]
@@ -126,22 +126,22 @@ class Bench:
         cases, judge = self.cases(name), self.judge.bleeds if name == "bleeding" else self.judge.success
         return [judge(cases[k % len(cases)], picture, named) for k, picture in zip(numbers, made, strict=True)]
 
-    def cell(self, name: str, way: str) -> list[bool]:
-        """Every picture of a cell by one way, judged; the first of them are kept to be shown."""
-        found = []
-        for first in range(0, self.size.each, PART):
-            numbers = range(first, min(first + PART, self.size.each))
+    def part(self, name: str, way: str, first: int) -> list[bool]:
+        """Pictures of a cell by one way, from number `first` on, judged; the first of all are kept to be shown."""
+        numbers = range(first, min(first + PART, self.size.each))
 
-            def piece(numbers: range = numbers) -> list[bool]:
-                made = self.paint(name, way, numbers)
-                for k, picture in zip(numbers, made, strict=True):
-                    if k < SHOWN:
-                        self.shown(name, way, k).parent.mkdir(parents=True, exist_ok=True)
-                        Image.fromarray(picture).save(self.shown(name, way, k))
-                return self.judged(name, numbers, made, way == BASE)
+        def piece() -> list[bool]:
+            made = self.paint(name, way, numbers)
+            for k, picture in zip(numbers, made, strict=True):
+                if k < SHOWN:
+                    self.shown(name, way, k).parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(picture).save(self.shown(name, way, k))
+            return self.judged(name, numbers, made, way == BASE)
 
-            found += once(self.work / "cells" / name / way / f"{first:05d}.json", piece)
-        return found
+        return once(self.place(name, way, first), piece)
+
+    def place(self, name: str, way: str, first: int) -> Path:
+        return self.work / "cells" / name / way / f"{first:05d}.json"
 
     def shown(self, name: str, way: str, number: int) -> Path:
         return self.work / "pictures" / name / way / f"{number}.png"
@@ -165,33 +165,42 @@ class Bench:
 
 
 def needed(size: Size) -> list[str]:
-    """What the cases of a size are about, in the order in which it is taught."""
+    """What is taught, in that order: as far as the cases of a size ask for it."""
     cases = [case for cell in CELLS.values() for case in cell.cases[: size.cases]]
-    return [label for label in TAUGHT if any(label in (*case.things, case.taught) for case in cases)]
+    asked = {label for case in cases for label in (*case.things, case.taught)}
+    return list(ORDERS["mixed"][: 1 + max(k for k, label in enumerate(ORDERS["mixed"]) if label in asked)])
 
 
-def taught(asked: str, family: Family, size: Size, place: Path, scales: Mapping[str, Ruler]) -> Library:
-    """The gated model, as far as it is not there yet."""
-    studio, lessons = Studio(place / "home"), forgetting.Size(steps={"gated": size.steps})
-    bench = forgetting.Bench(asked, family, lessons, place, scales)
-    for number, label in enumerate(needed(size)):
-        bench.teach(studio, forgetting.ARMS["gated"], CONCEPTS[label], number, 0)
-    service = studio.service
-    return work.library(painters.painter(service._store(), MODEL), service._home)
+def taught(asked: Namespace, family: Family, size: Size) -> Library:
+    """The gated model of `benchmarks.forgetting`, taught as far as it is not there yet and is needed."""
+    work, _ = places(asked, "forgetting", family.digest)
+    story = order("mixed", len(needed(size)), 0)
+    bench = forgetting.Bench(asked.base, family, forgetting.SIZES[asked.size], work, rulers(family, story, work))
+    with pieces([work / "gated" / "0" / f"lesson-{k:02d}.json" for k in range(len(story))]):
+        forgetting.lessons(bench, "gated", story, 0)
+        return dressed(Studio(work / "gated" / "0" / "home"), forgetting.MODEL)[1]
+    raise SystemExit  # there was no time to teach it
 
 
-def run(bench: Bench) -> Document:
-    """All cells, by every way and by the base."""
+def run(bench: Bench, publish: Callable[[Document], None]) -> Document:
+    """All cells, by every way and by the base, in rounds; `publish` is told what is known after each."""
     names = {n: (*c.ways, *((BASE,) if n in NAMED else ())) for n, c in CELLS.items()}
-    seen = {n: {way: bench.cell(n, way) for way in ways} for n, ways in names.items()}
-    trusted = {
-        n: once(bench.work / f"judge-{n}.json", lambda n=n: {
-            "renders": bench.ceiling(n, False), "strangers": bench.ceiling(n, True)
-        })
-        for n in CELLS
-    }  # fmt: skip
-    figures = {n: {way: bench.figure(n, s, trusted[n]) for way, s in ways.items()} for n, ways in seen.items()}
-    return {"verdicts": verdicts(figures), "gaps": gaps(seen), "cells": figures, "judge": trusted}
+    seen = {n: {way: list[bool]() for way in ways} for n, ways in names.items()}
+    found, starts = Document(), range(0, bench.size.each, PART)
+    with pieces([bench.place(n, way, k) for k in starts for n, ways in names.items() for way in ways]):
+        trusted = {
+            n: once(bench.work / f"judge-{n}.json", lambda n=n: {
+                "renders": bench.ceiling(n, False), "strangers": bench.ceiling(n, True)
+            })
+            for n in CELLS
+        }  # fmt: skip
+        for first in starts:
+            made = {n: {way: bench.part(n, way, first) for way in ways} for n, ways in names.items()}
+            seen = {n: {way: [*old, *made[n][way]] for way, old in ways.items()} for n, ways in seen.items()}
+            figures = {n: {way: bench.figure(n, s, trusted[n]) for way, s in ways.items()} for n, ways in seen.items()}
+            found = {"verdicts": verdicts(figures), "gaps": gaps(seen), "cells": figures, "judge": trusted}
+            publish(found)
+    return found
 
 
 def verdicts(figures: Mapping[str, Mapping[str, Document]]) -> Document:
@@ -249,16 +258,18 @@ def drawn(bench: Bench, found: Document) -> Image.Image:
 def main(given: Sequence[str] | None = None) -> None:
     asked = arguments(__doc__, "composition").parse_args(given)
     family, size = load(asked.base), SIZES[asked.size]
+    library = taught(asked, family, size)
     place, out = places(asked, "composition", family.digest)
     scales = rulers(family, [c for label in needed(size) if not (c := CONCEPTS[label]).colour], place)
-    library = taught(asked.base, family, size, place, scales)
     judge = Judge(readers(family), features.looks(family)["instances"], scales, place, *size.seen)
     bench = Bench(family, size, place, judge, library)
-    found = plain(run(bench))
     told = {"rulers": {label: scale.valid() for label, scale in scales.items()}, "size": vars(size), "seed": 0}
-    write_atomic(out, json.dumps({**found, **plain({**told, **computing(family)})}, indent=1) + "\n")
-    drawn(bench, found).save(out.with_suffix(".png"))
-    print(json.dumps(found["verdicts"], indent=1))
+
+    def publish(found: Document) -> None:
+        write_atomic(out, json.dumps(plain({**found, **told, **computing(family)}), indent=1) + "\n")
+        drawn(bench, found).save(out.with_suffix(".png"))
+
+    print(json.dumps(plain(run(bench, publish).get("verdicts")), indent=1))
 
 
 if __name__ == "__main__":

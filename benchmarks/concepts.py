@@ -22,8 +22,12 @@ from PIL import Image
 
 from benchmarks import once
 from remembrandt.conditions.spatial import to_tensor
+from remembrandt.engine.engine import Engine
+from remembrandt.engine.request import Request
 from remembrandt.evaluation import features, fidelity, judges
 from remembrandt.family.family import Family
+from remembrandt.jobs import painters, work
+from remembrandt.memory.library import Library
 from remembrandt.memory.measuring import STYLE, SUBJECT
 from remembrandt.pocket.world.scene import Scene, Subject, render, sample
 from remembrandt.pocket.world.vocabulary import CATEGORIES, COLOURS, HELD_BACK, PLACES, STYLES
@@ -189,14 +193,26 @@ def styled(network: judges.Readers) -> Look:
     return look
 
 
+def dressed(studio, model: str) -> tuple[Family, Library]:
+    """The family of a model, and its library."""
+    service = studio.service
+    request = painters.painter(service._store(), model)
+    return service._family(service._standing(model)), work.library(request, service._home)
+
+
 def paint(studio, prompts: Sequence[str], model: str, each: int = 1) -> list[np.ndarray]:
-    """`each` pictures of every prompt, of equal seeds whatever the model."""
-    return [np.asarray(p) for prompt in prompts for p in studio.generate(prompt, n=each, seed=SEED, model=model)]
+    """`each` pictures of every prompt in one batch, of equal seeds whatever the model."""
+    family, library = dressed(studio, model)
+    called = [library.call_up(prompt) for prompt in prompts]
+    worn = [{"words": c.words, "wears": c.wears, "composition": c.composition} for c in called]
+    asked = [Request(c.prompt, seed=SEED, n=each, **how) for c, how in zip(called, worn, strict=True)]
+    return [picture.pixels for some in Engine(family).paint(asked) for picture in some]
 
 
-def stopped(studio) -> str | None:
+def stopped(studio, kind: str = "finetune") -> str | None:
     """The lesson that was cut off, if one was."""
-    return next((j["id"] for j in studio.jobs() if j["state"] in ("interrupted", "queued")), None)
+    found = (j["id"] for j in studio.jobs() if j["kind"] == kind and j["state"] in ("interrupted", "queued"))
+    return next(found, None)
 
 
 def digest(pictures: Sequence[np.ndarray]) -> str:

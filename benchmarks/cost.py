@@ -1,9 +1,10 @@
 """What does lesson number k cost, and a batch whose requests wear different adapters?
 
-    python -m benchmarks.cost [--full] [-o FILE]
+    python -m benchmarks.cost [--full] [--minutes N] [-o FILE]
 
-Sixty-four lessons of five steps on one gated model, each with its report: seconds, bytes on disk, the time from a new
-`Studio` to the first step of a picture (start-up), the time of a picture. The last five are compared with the first.
+Sixty-four lessons of five steps on one gated model, each with its report: seconds, bytes on disk, and of the first and
+last five, which are compared, and of every eighth between, the time from a new `Studio` to the first step of a picture
+(start-up) and the time of a picture.
 Then 8 requests that wear 8 adapters are painted beside 8 that wear one and 8 that wear none, by turns. Stopped, it goes
 on where it was. Beside the JSON a plot. Leave the machine alone meanwhile.
 """
@@ -18,13 +19,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import arguments, once, places, plain
-from benchmarks.concepts import CONCEPTS, Concept, stopped
+from benchmarks import arguments, once, pieces, places, plain
+from benchmarks.concepts import CONCEPTS, Concept, dressed, stopped
 from benchmarks.painting import computing
 from remembrandt.engine.engine import Engine
 from remembrandt.family.family import Family
 from remembrandt.family.load import load
-from remembrandt.jobs import files, painters, work
+from remembrandt.jobs import files
 from remembrandt.memory.library import Library
 from remembrandt.report import plot, write_atomic
 from remembrandt.studio import Studio
@@ -54,7 +55,7 @@ def taught(number: int) -> Concept:
 
 
 def lesson(home: Path, base: str, number: int, rounds: int) -> Document:
-    """Teach it, then time what the home costs now; `bytes` is the whole home."""
+    """Teach it, then weigh the home and, `rounds` times, time how it paints; `bytes` is the whole home."""
     studio, concept = Studio(home), taught(number)
     known = studio.concepts(MODEL)
     if len(known) > number:
@@ -66,9 +67,17 @@ def lesson(home: Path, base: str, number: int, rounds: int) -> Document:
         seconds = time.monotonic() - began
     word = studio.concepts(MODEL)[number]["identifier"]
     prompt = f"a {word} {concept.category}"
-    start_up = median(timed(lambda: Studio(home).generate(prompt, steps=1, seed=1)) for _ in range(rounds))
-    picture = median(timed(lambda: studio.generate(prompt, seed=1)) for _ in range(rounds + 1))
-    return {"seconds": seconds, "bytes": files.size([home]), "start_up": start_up, "picture": picture}
+    found = {"seconds": seconds, "bytes": files.size([home])}
+    if rounds:
+        found["start_up"] = median(timed(lambda: Studio(home).generate(prompt, steps=1, seed=1)) for _ in range(rounds))
+        found["picture"] = median(timed(lambda: studio.generate(prompt, seed=1)) for _ in range(rounds + 1))
+    return found
+
+
+def rounds(size: Size, number: int) -> int:
+    """How often a thing is timed after a lesson: at both ends, and here and there between."""
+    ends = number < size.ends or number >= size.lessons - size.ends
+    return size.rounds if ends or number % 8 == 7 else 0
 
 
 def timed(call) -> float:
@@ -112,24 +121,21 @@ def batches(family: Family, library: Library, rounds: int) -> Document:
     return {"adapters": len(set(concepts)), "seconds": {n: median(s) for n, s in seconds.items()}, **ratio}
 
 
-def dressed(home: Path) -> tuple[Family, Library]:
-    """The family of the home's model, and its library."""
-    studio = Studio(home)
-    request = painters.painter(studio.service._store(), MODEL)
-    return studio.service._family(studio.service._standing(MODEL)), work.library(request, studio.service._home)
-
-
 def main(given: Sequence[str] | None = None) -> None:
     asked = arguments(__doc__, "cost").parse_args(given)
     family, size = load(asked.base), SIZES[asked.size]
     place, out = places(asked, "cost", family.digest)
     if not (place / "lesson-000.json").is_file():
         lesson(place / "warm", asked.base, 0, 1)  # imports and caches are no lesson's cost
-    rows = [
-        once(place / f"lesson-{k:03d}.json", lambda k=k: lesson(place / "home", asked.base, k, size.rounds))
-        for k in range(size.lessons)
-    ]
-    batch = once(place / "batch.json", lambda: batches(*dressed(place / "home"), 3 * size.rounds))
+    paths = [place / f"lesson-{k:03d}.json" for k in range(size.lessons)]
+    rows, batch = list[Document](), None
+    with pieces([*paths, place / "batch.json"]):
+        for k, path in enumerate(paths):
+            rows.append(once(path, lambda k=k: lesson(place / "home", asked.base, k, rounds(size, k))))
+        home = Studio(place / "home")
+        batch = once(place / "batch.json", lambda: batches(*dressed(home, MODEL), 2 * size.rounds))
+    if batch is None:
+        return
     found = {
         "ratios (<= 1.1)": ratios(rows, size.ends),
         "batch (eight over one <= 1.20)": batch,
@@ -139,10 +145,10 @@ def main(given: Sequence[str] | None = None) -> None:
         **computing(family),
     }
     write_atomic(out, json.dumps(plain(found), indent=1) + "\n")
-    curves = [(w, [(k, row[w]) for k, row in enumerate(grown(rows), 1) if w != "bytes"]) for w in MEASURED]
+    timed_of = [(w, [(k, row[w]) for k, row in enumerate(rows, 1) if w in row]) for w in MEASURED if w != "bytes"]
+    curves = [(w, some) for w, some in timed_of if some]
     curves.append(("bytes, MB", [(k, row["bytes"] / 1e6) for k, row in enumerate(grown(rows), 1) if k > 1]))
-    shown = [(name, points) for name, points in curves if points]
-    plot(shown, "What lesson number k costs", ("lesson", "seconds")).save(out.with_suffix(".png"))
+    plot(curves, "What lesson number k costs", ("lesson", "seconds")).save(out.with_suffix(".png"))
     print(json.dumps(plain({k: v for k, v in found.items() if "<=" in k}), indent=1))
 
 

@@ -1,6 +1,6 @@
 """How fast does a lesson train, beside diffusers' DreamBooth scripts on the same work?
 
-    python -m benchmarks.training_speed --scripts DIR [--python FILE] [--wrap FILE] [--full] [-o FILE]
+    python -m benchmarks.training_speed --scripts DIR [--python FILE] [--wrap FILE] [--full] [--minutes N] [-o FILE]
 
 DIR holds `train_dreambooth.py` and `train_dreambooth_lora.py` of github.com/huggingface/diffusers, where they lie in
 examples/dreambooth. They run in processes of their own, by `--python` if their needs (torchvision) live in another
@@ -8,7 +8,7 @@ environment, and through `--wrap` if a script has to prepare that (`python WRAP 
 bf16 arithmetic, text embeddings computed once, as many priors as photos. Steps are timed by turns as the difference of
 a longer and a shorter lesson, so that neither pays for starting up. Then a whole first subject with its class images,
 from command to published model, against the script as its README says: with our sampler, and with its own. Stopped, it
-goes on where it was.
+goes on where it was: every turn is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import arguments, full_size, once, places, plain, say
+from benchmarks import arguments, full_size, once, pieces, places, plain, say
 from benchmarks.concepts import CONCEPTS, SEED
 from benchmarks.painting import computing
 from remembrandt.family.family import Family
@@ -83,7 +82,7 @@ class Size:
 
 SIZES = {
     "tiny": Size({"base": Race((1, 3), 1, 1)}, 2, 2),
-    "usual": Size({"base": Race((20, 140), 3, 2), "sd1": Race((1, 4), 1, 1)}),
+    "usual": Size({"base": Race((10, 70), 3, 2), "sd1": Race((1, 3), 1, 1)}),
     "full": Size({"base": Race((50, 550), 7, 2), "sd1": Race((2, 12), 3, 2)}, 200, 800),
 }
 
@@ -155,30 +154,36 @@ def _sized(picture: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((size, size)))
 
 
-def raced(peer: Peer, family: Family, contest: Contest, race: Race, data: Path) -> Document:
-    """Steps a second of both, by turns, and the ratio of every turn."""
-    side, losses = family.record.size, dict[str, list[float]]()
-    speeds = {"ours": list[float](), "theirs": list[float]()}
+def turn(peer: Peer, family: Family, contest: Contest, race: Race, data: Path) -> Document:
+    """One turn: steps a second of both, and their mean losses."""
+    side, found = family.record.size, Document()
     pictures(data, side)
-    for _ in range(race.rounds):
-        for name, told in speeds.items():
-            took = []
-            for count in race.steps:
-                if name == "ours":
-                    seconds, losses[name] = ours(family, contest, race.batch, count)
-                else:
-                    with tempfile.TemporaryDirectory() as out:
-                        words = flags(family.folder, data, Path(out), side, race.batch, count, PRIORS)  # type: ignore[arg-type]
-                        words += ["--mixed_precision=bf16", "--pre_compute_text_embeddings", *contest.flags]
-                        words += [f"--learning_rate={contest.rate}", "--lr_scheduler=constant"]
-                        seconds, losses[name] = peer.run(contest.script, words)
-                took.append(seconds)
-            told.append((race.steps[1] - race.steps[0]) / max(took[1] - took[0], 1e-9))
+    for name in ("ours", "theirs"):
+        took, losses = [], list[float]()
+        for count in race.steps:
+            if name == "ours":
+                seconds, losses = ours(family, contest, race.batch, count)
+            else:
+                with tempfile.TemporaryDirectory() as out:
+                    words = flags(family.folder, data, Path(out), side, race.batch, count, PRIORS)  # type: ignore[arg-type]
+                    words += ["--mixed_precision=bf16", "--pre_compute_text_embeddings", *contest.flags]
+                    words += [f"--learning_rate={contest.rate}", "--lr_scheduler=constant"]
+                    seconds, losses = peer.run(contest.script, words)
+            took.append(seconds)
+        speed = (race.steps[1] - race.steps[0]) / max(took[1] - took[0], 1e-9)
+        found[name] = {"steps_a_second": speed, "mean_loss": mean(losses) if losses else None}
+    return found
+
+
+def raced(turns: Sequence[Document], race: Race) -> Document:
+    """Medians over turns, and the ratio of every turn."""
+    speeds = {name: [told[name]["steps_a_second"] for told in turns] for name in ("ours", "theirs")}
+    ratios = [a / b for a, b in zip(*speeds.values(), strict=True)]
     return {
         "steps_a_second": {name: median(some) for name, some in speeds.items()},
-        "ratio": median(a / b for a, b in zip(*speeds.values(), strict=True)),
-        "ratios": [a / b for a, b in zip(*speeds.values(), strict=True)],
-        "mean_loss": {name: mean(some) if some else None for name, some in losses.items()},
+        "ratio": median(ratios),
+        "ratios": ratios,
+        "mean_loss": {name: turns[-1][name]["mean_loss"] for name in speeds},
         "batch": f"{race.batch}+{race.batch}",
     }
 
@@ -207,15 +212,12 @@ def whole(peer: Peer, family: Family, size: Size, work: Path) -> Document:
     return {"seconds": seconds, "ratio": ratios, "steps": size.whole, "class_images": size.class_images}
 
 
-def bases(asked: Namespace, size: Size, work: Path) -> dict[str, Path | str]:
-    """Where the bases of the contests are; that of SD 1.5's size is made of random weights the first time."""
-    found: dict[str, Path | str] = {"base": asked.base}
-    if "sd1" in size.races:
-        if not (work / "sd1" / "model_index.json").is_file():
-            say("random weights of SD 1.5's size")
-            full_size.make(work / "sd1")
-        found["sd1"] = work / "sd1"
-    return found
+def large(place: Path) -> Family:
+    """A family of SD 1.5's size; it is made of random weights the first time."""
+    if not (place / "model_index.json").is_file():
+        say("random weights of SD 1.5's size")
+        full_size.make(place)
+    return load(place, precision="bf16")
 
 
 def drawn(found: Mapping[str, Document]) -> Image.Image:
@@ -244,19 +246,34 @@ def main(given: Sequence[str] | None = None) -> None:
     peer, size = Peer(asked.scripts.absolute(), asked.python, asked.wrap and asked.wrap.absolute()), SIZES[asked.size]
     family = load(asked.base, precision="bf16")
     work, out = places(asked, "training_speed", family.digest)
-    found: dict[str, Document] = {}
-    for where, source in bases(asked, size, work).items():
-        held = family if where == "base" else load(source, precision="bf16")
+    found, told, first = dict[str, Document](), Document(), Document()
+
+    def publish() -> None:
+        nonlocal told
+        told = plain({"steps": found, "first subject": first, "size": asdict(size), **computing(family)})
+        write_atomic(out, json.dumps(told, indent=1) + "\n")
+        bars = {f"first subject, {name}": {"ratio": r} for name, r in first.get("ratio", {}).items()}
+        drawn({**found, **bars}).save(out.with_suffix(".png"))
+
+    def contests(where: str) -> None:
+        race, held = size.races[where], family if where == "base" else large(work / where)
         for name, contest in CONTESTS.items():
-            title = f"{name}, {family.name if where == 'base' else 'the size of SD 1.5'}"
-            race = lambda c=contest, h=held, w=where: raced(peer, h, c, size.races[w], work / w / "data")  # noqa: E731
-            found[title] = once(work / f"{where}-{name}.json", race)
-    first = once(work / "whole.json", lambda: whole(peer, load(asked.base), size, work))
-    told = plain({"steps": found, "first subject": first, "size": asdict(size), **computing(family)})
-    write_atomic(out, json.dumps(told, indent=1) + "\n")
-    bars = {**found, **{f"first subject, {name}": {"ratio": r} for name, r in first["ratio"].items()}}
-    drawn(bars).save(out.with_suffix(".png"))
-    print(json.dumps({k: told[k] for k in ("steps", "first subject")}, indent=1))
+            path, turns = work / f"{where}-{name}-{{}}.json", list[Document]()
+            for k in range(race.rounds):
+                one = lambda c=contest: turn(peer, held, c, race, work / where / "data")  # noqa: E731
+                turns.append(once(Path(str(path).format(k)), one))
+            found[f"{name}, {family.name if where == 'base' else 'the size of SD 1.5'}"] = raced(turns, race)
+            publish()
+
+    races = [(w, n, k) for w, race in size.races.items() for n in CONTESTS for k in range(race.rounds)]
+    with pieces([*(work / f"{w}-{n}-{k}.json" for w, n, k in races), work / "whole.json"]):
+        contests("base")
+        first = once(work / "whole.json", lambda: whole(peer, load(asked.base), size, work))
+        publish()
+        for where in size.races:
+            if where != "base":
+                contests(where)
+    print(json.dumps({k: told.get(k) for k in ("steps", "first subject")}, indent=1))
 
 
 if __name__ == "__main__":

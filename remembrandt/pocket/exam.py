@@ -21,7 +21,6 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
     """Shares of right answers on scenes never trained on: one thing (category, colour, pattern, place, style, all four)
     and two things (both categories; colours on the right ones; relation)."""
     from remembrandt.pocket.world.captions import canonical
-    from remembrandt.pocket.world.styles import STYLES
 
     hits: dict[str, list[bool]] = {}
 
@@ -29,26 +28,9 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
         hits.setdefault(name, []).append(bool(right))
 
     for start in range(0, singles, part):
-        numbers = range(pictures.UNSEEN + start, pictures.UNSEEN + min(start + part, singles))
-        scenes = [pictures.scene(n, pairs=0.0, signs=0.0) for n in numbers]
-        images = paint([canonical(s) for s in scenes], start)
-        asked = [[s.subjects[0].category] for s in scenes]
-        for scene, seen in zip(scenes, read(readers, images, asked), strict=True):
-            subject = scene.subjects[0]
-            thing, lost = seen.things[subject.category], STYLES[scene.style].destroys
-            right = {
-                "category": thing["present"] == "True",
-                "colour": thing["colour"] == subject.colour,
-                "place": seen.whole["place"] == scene.place,
-                "style": seen.whole["style"] == scene.style,
-            }
-            for name, value in right.items():
-                if name not in lost:
-                    note(name, value)
-            if not lost:  # else a colour that nobody can see would count as right
-                note("all four", all(right.values()))
-            if "pattern" not in lost:
-                note("pattern", thing["pattern"] == subject.pattern)
+        for row in marks(paint, readers, range(start, min(start + part, singles))):
+            for name, right in row.items():
+                note(name, right)
     for start in range(0, pairs, part):
         numbers = range(pictures.UNSEEN + 10**6 + start, pictures.UNSEEN + 10**6 + min(start + part, pairs))
         scenes = [pictures.scene(n, pairs=1.0, signs=0.0, styles=("photo",)) for n in numbers]
@@ -61,6 +43,32 @@ def exam(paint: Paint, readers: Readers, singles: int = 512, pairs: int = 128, p
             note("two: colours on the right thing", bound)
             note("two: relation too", bound and seen.whole["relation"] == scene.relation)
     return {name: float(np.mean(values)) for name, values in hits.items()}
+
+
+def marks(paint: Paint, readers: Readers, numbers: range) -> list[dict[str, bool]]:
+    """Of each unseen scene of one thing, by number, what of it is right in one call of `paint`."""
+    from remembrandt.pocket.world.captions import canonical
+    from remembrandt.pocket.world.styles import STYLES
+
+    scenes = [pictures.scene(pictures.UNSEEN + n, pairs=0.0, signs=0.0) for n in numbers]
+    images = paint([canonical(s) for s in scenes], numbers[0])
+    found = []
+    for scene, seen in zip(scenes, read(readers, images, [[s.subjects[0].category] for s in scenes]), strict=True):
+        subject = scene.subjects[0]
+        thing, lost = seen.things[subject.category], STYLES[scene.style].destroys
+        right = {
+            "category": thing["present"] == "True",
+            "colour": thing["colour"] == subject.colour,
+            "place": seen.whole["place"] == scene.place,
+            "style": seen.whole["style"] == scene.style,
+        }
+        row = {name: value for name, value in right.items() if name not in lost}
+        if not lost:  # else a colour that nobody can see would count as right
+            row["all four"] = all(right.values())
+        if "pattern" not in lost:
+            row["pattern"] = thing["pattern"] == subject.pattern
+        found.append(row)
+    return found
 
 
 def spread(images: np.ndarray, category: str, readers: Readers) -> dict[str, float]:

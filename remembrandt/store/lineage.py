@@ -23,7 +23,7 @@ PAST = "past"  # of a version's retention: the versions before it that are gone
 
 
 def ancestry(store: Store, model: Model) -> list[Version]:
-    """The versions that led to the present one, it included, oldest first; of those that were pruned, what they told."""
+    """The versions that led to the present one, it included, oldest first; of pruned ones, what they told."""
     found = _line({v.number: v for v in store.versions(model.id)}, model.version)
     return [*_past(found[0]), *found] if found else []
 

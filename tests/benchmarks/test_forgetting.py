@@ -32,6 +32,11 @@ def test_photos_and_unseen_renders_differ():
         assert len({repr(s) for s in scenes}) == len(scenes)
 
 
+def marks(right):
+    """Ten questions, of which so many are answered right, one of them about a colour too."""
+    return [{"style": k < right} | ({"colour": True} if k == 0 else {}) for k in range(10)]
+
+
 def told(*rows, hashes="same", leak=0.0):
     """A run of which concept i has identity rows[t][i] after lesson t."""
     lessons = [
@@ -42,7 +47,7 @@ def told(*rows, hashes="same", leak=0.0):
         for t, row in enumerate(rows)
     ]
     classes = {f"c{i}": {"identified": 0.1 + leak, "identity": 0.0} for i in range(len(rows[-1]))}
-    after = {"classes": classes, "seen": [[0.0, 1.0]], "hash": hashes, "exam": {"style": 0.4}}
+    after = {"classes": classes, "seen": [[0.0, 1.0]], "hash": hashes, "marks": marks(4)}
     return {"lessons": lessons, "after": after}
 
 
@@ -50,7 +55,7 @@ BEFORE = {
     "classes": {f"c{i}": {"identified": 0.1, "identity": 0.0} for i in range(3)},
     "seen": [[1.0, 0.0]],
     "hash": "same",
-    "exam": {"style": 0.5},
+    "marks": [*marks(5), {"style": False}],  # what only the base was asked does not count
 }
 
 
@@ -58,12 +63,23 @@ def test_figures():
     lost = kept.summed([told([0.8], [0.4, 1.0], [0.0, 0.5, 0.9], hashes="", leak=0.2)], BEFORE)
     assert lost["retention"]["value"] == pytest.approx(0.25) and lost["lost"]["value"] == pytest.approx(0.65)
     assert lost["lag"] == pytest.approx([1.0, 0.5, 0.0]) and lost["leak"]["value"] == pytest.approx(0.2)
+    assert lost["followed"]["value"] == pytest.approx(-0.1) and lost["followed"]["prompts"] == 10
+    assert lost["exam_gained"] == pytest.approx({"style": -0.1, "colour": 0})
     assert lost["styles_kept"] == pytest.approx(0.8) and not lost["equal_to_the_bit"] and lost["base_drift"] == 0.5
     whole = kept.summed([told([0.8], [0.8, 1.0])], BEFORE)
     assert whole["retention"]["value"] == 1 and whole["lost"]["value"] == 0 and whole["equal_to_the_bit"]
     assert whole["base_drift"] == 0
     said = kept.verdicts({"balanced": {**whole, "lost_by_concept": [0.1, 0.1]}, "big": {"lost_by_concept": [0.4, 0.2]}})
     assert said["balanced over big: what is lost (<= 0.5)"]["value"] == pytest.approx(1 / 3)
+
+
+def test_what_was_not_looked_at_is_no_figure():
+    """Between a concept's own lesson and the last there may be lessons after which nobody looked."""
+    run = told([0.8], [None, 1.0], [0.4, 0.5, 0.9])
+    found = kept.summed([run], BEFORE)
+    assert found["retention"]["value"] == pytest.approx(0.5) and found["lag"] == pytest.approx([1.0, 0.5, 0.5])
+    seen = kept.heat(kept.matrix(run), 3)
+    assert (seen[1, 0] == seen[0, 0]).all() and not (seen[2, 0] == seen[0, 0]).all()
 
 
 def test_what_was_never_learned_is_not_measured():
