@@ -56,15 +56,17 @@ def logged():
     from remembrandt.logs import Line
 
     written, log = io.StringIO(), logging.getLogger("remembrandt")
-    handler, level = logging.StreamHandler(written), log.level
+    handler, level, silenced = logging.StreamHandler(written), log.level, logging.root.manager.disable
     handler.setFormatter(Line())
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    logging.disable(logging.NOTSET)  # a command that ran in this process has silenced warnings
     try:
         yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+        logging.disable(silenced)
 
 
 @contextmanager
