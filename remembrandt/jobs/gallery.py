@@ -61,6 +61,10 @@ class Held:
     def calls(self) -> int:
         return sum(p.calls for p in self.paintings)
 
+    def progress(self) -> Document:
+        total = sum(p.total or 0 for p in self.paintings)
+        return {"stage": "painting", "step": self.calls, "total": max(total, self.calls)}
+
 
 @dataclass(frozen=True)
 class Entered:
@@ -210,8 +214,7 @@ class Gallery:
                 painting.cancel()
             return
         if calls != held.told[0] and now - held.told[1] > TELL:
-            total = sum(p.total or 0 for p in held.paintings)
-            told = {"stage": "painting", "step": calls, "total": max(total, calls)}
+            told = held.progress()
             preview = next((p.preview for p in held.paintings if p.preview is not None and not p.future.done()), None)
             if preview is not None and preview is not held.shown:
                 held.shown = preview
@@ -252,6 +255,7 @@ class Gallery:
                     store, self.home.path, data, picture.recipe, job=held.job.id, model=model, quota=most
                 )
                 images.append(told(kept.id, picture.recipe, format))
+            self.store.tell(held.job, held.progress())  # a quick one has told nothing yet
             self.store.finish(held.job, "succeeded", result={"images": images})
         except BaseException:
             blobs.drop_images(store, [image["id"] for image in images])

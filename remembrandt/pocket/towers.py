@@ -43,6 +43,7 @@ def captions(number: int, draw: int) -> tuple[str, str]:
 def altered(scene, rng: np.random.Generator):
     """`scene` with the things' colours or patterns exchanged, or one attribute of one thing or the place changed."""
     from remembrandt.pocket.world import vocabulary as words
+    from remembrandt.pocket.world.scene import seats
 
     subjects = list(scene.subjects)
     if len(subjects) == 2 and rng.random() < 0.6:
@@ -57,6 +58,8 @@ def altered(scene, rng: np.random.Generator):
         return replace(scene, style=str(rng.choice([s for s in words.STYLES if s != scene.style])))
     k = int(rng.integers(len(subjects)))
     others = [o for o in options[field] if o != getattr(subjects[k], field)]
+    if field == "category" and scene.relation == "on top of" and k == 1:
+        others = [o for o in others if o in seats()]
     subjects[k] = replace(subjects[k], **{field: str(rng.choice(others))})
     return replace(scene, subjects=tuple(subjects))
 

@@ -13,7 +13,7 @@ from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import judges
 from remembrandt.family.load import load
-from remembrandt.pocket import autoencoder, disturbing, judging, paint, pictures, recipe
+from remembrandt.pocket import autoencoder, disturbing, judging, paint, pictures, recipe, towers
 from remembrandt.pocket.exam import exam
 from remembrandt.pocket.stage import train
 from remembrandt.training.loop import Plan
@@ -73,6 +73,14 @@ def test_two_makers_of_one_file_do_no_harm(tmp_path):
 
     assert (pictures.once(tmp_path / "it.npy", make) == first).all()
     assert [p.name for p in tmp_path.iterdir()] == ["it.npy"]
+
+
+def test_changed_captions_are_of_scenes_that_can_be():
+    stacked = [n for n in range(400) if pictures.scene(n).relation == "on top of"]
+    assert len(stacked) > 20
+    for n in stacked:
+        right, wrong = zip(*(towers.captions(n, draw) for draw in range(12)), strict=True)
+        assert all(right) and all(wrong)
 
 
 def test_recoloured_pictures_keep_their_outlines():
