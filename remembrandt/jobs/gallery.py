@@ -62,8 +62,7 @@ class Held:
         return sum(p.calls for p in self.paintings)
 
     def progress(self) -> Document:
-        total = sum(p.total or 0 for p in self.paintings)
-        return {"stage": "painting", "step": self.calls, "total": max(total, self.calls)}
+        return {"stage": "painting", "step": self.calls, "total": max(self.calls, sum(p.total for p in self.paintings))}
 
 
 @dataclass(frozen=True)
@@ -223,8 +222,7 @@ class Gallery:
             held.told = calls, now
 
     def _show(self, job: Job, preview):
-        data = BytesIO()
-        Image.fromarray(preview).save(data, "JPEG", quality=85)
+        Image.fromarray(preview).save(data := BytesIO(), "JPEG", quality=85)
         return write_atomic(self.home.job(job.id) / "previews" / "painting.jpg", data.getvalue())
 
     def _finish(self, held: Held) -> None:
