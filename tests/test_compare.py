@@ -8,7 +8,8 @@ from PIL import Image
 
 from remembrandt.engine.engine import Painted
 from remembrandt.family.load import load
-from remembrandt.jobs import comparing, varying
+from remembrandt.jobs import comparing, copying
+from remembrandt.jobs.files import Home
 from remembrandt.service import Service
 from remembrandt.settings import Settings, Wrong
 from tests.homes import judged, photos
@@ -53,12 +54,12 @@ def test_a_variation_that_is_its_input_says_so(inputs):
     place = next(iter(comparing.given(inputs).values()))
     pixels = np.asarray(Image.open(place).convert("RGB"))
     painted, said = [Painted(pixels[:, ::-1], {"seed": 1}), Painted(np.rot90(pixels).copy(), {"seed": 2})], []
-    request = {"sees": {"picture": str(place)}}
+    request, home = {"sees": {"picture": str(place)}}, Home(inputs)
     opened = lambda what, path: np.asarray(Image.open(path).convert("RGB"))  # noqa: E731
-    copy, other = varying.copying(request, painted, opened, lambda event: said.append(event.message))
+    copy, other = copying.told(request, painted, opened, home, lambda event: said.append(event.message))
     assert copy.recipe["copies_input"] > 0.9 and "copies_input" not in other.recipe and "seed 1" in said[0]
-    assert varying.copying({}, painted, opened, said.append) == painted
-    assert varying.copying({**request, "image": "a.png"}, painted, opened, said.append) == painted
+    assert copying.told({}, painted, opened, home, said.append) == painted
+    assert copying.told({**request, "image": "a.png"}, painted, opened, home, said.append) == painted
 
 
 def test_a_variations_model_beside_a_painter(inputs, pictured_folder, family, tmp_path):

@@ -23,7 +23,7 @@ from remembrandt.engine.compose import Look, Regions
 from remembrandt.engine.lean import Lean
 from remembrandt.engine.request import Request, described, settled
 from remembrandt.engine.texts import Texts
-from remembrandt.family.family import Family
+from remembrandt.family.family import Family, NotFinite
 from remembrandt.report import Event, Progress, silent
 from remembrandt.settings import Wrong
 from remembrandt.tasks import TASKS, Begun, Start
@@ -55,7 +55,7 @@ class Ticket:
     request: Request
     total: int
     calls: int = 0
-    error: Wrong | None = None
+    error: Wrong | NotFinite | None = None
     canceled: bool = False
     _done: dict[int, Painted] = field(default_factory=dict)
 
@@ -233,7 +233,7 @@ class Engine:
         ticket = picture.ticket
         try:
             pixels = picture.start.finish(self.family.decode(latent)[0])
-        except Wrong as fault:
+        except (Wrong, NotFinite) as fault:
             ticket.error = fault
             self.cancel(ticket)
             return

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from remembrandt.settings import Denied, Missing, Wrong
-from remembrandt.store import audit, blobs, lineage, outbox, queue, remembering, users
+from remembrandt.store import audit, blobs, lineage, outbox, paging, queue, remembering, users
 from remembrandt.store.connect import alembic_config, writing
 from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import FILE, Store, new_id
@@ -87,7 +87,7 @@ def test_b_sees_nothing_of_a(store, home):
         "ancestry": lambda s: lineage.ancestry(s, held),
         "lessons": lambda s: lineage.lessons(s, held),
         "uploads": blobs.uploads,
-        "images": blobs.images,
+        "images": lambda s: paging.images(s, None, 50),
         "bytes": blobs.used,
         "deliveries": outbox.deliveries,
         "audit": audit.lines,
