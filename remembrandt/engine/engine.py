@@ -36,6 +36,9 @@ TOLD = {
     "fitted": "the image of {fitted} pixels was painted at {size}: seed {seed}",
 }
 
+#: What ends a request that cannot be painted, and no other.
+UNPAINTED = (Wrong, NotFinite)
+
 
 @dataclass(frozen=True, eq=False)
 class Painted:
@@ -233,7 +236,7 @@ class Engine:
         ticket = picture.ticket
         try:
             pixels = picture.start.finish(self.family.decode(latent)[0])
-        except (Wrong, NotFinite) as fault:
+        except UNPAINTED as fault:
             ticket.error = fault
             self.cancel(ticket)
             return

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from remembrandt.engine.engine import UNPAINTED
 from remembrandt.evaluation import gate
 from remembrandt.family.family import Family
 from remembrandt.memory import measuring, retention
 from remembrandt.memory.library import Library
 from remembrandt.memory.measuring import Subject
 from remembrandt.report import Event, Progress, silent
-from remembrandt.settings import Wrong
 
 Document = dict[str, Any]
 
@@ -66,7 +66,7 @@ def judge(
     concepts = {}
     for k, (name, row) in enumerate(rows.items()):
         progress(Event("checking", k, len(rows)))
-        with suppress(Wrong):  # pictures that are not finite; the numbers are what counts
+        with suppress(*UNPAINTED):  # the numbers are what counts
             measuring.strip(after, library, row.subject.scenes(name), samples / row.subject.concept.id)
         concepts[row.subject.concept.id] = _row(row, found.get(name), seen.get(name), after, library)
     told = retention.slowly(retention.judged(found, margin), _faded(rows, seen, margin), margin)

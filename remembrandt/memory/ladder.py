@@ -21,15 +21,14 @@ from remembrandt import report
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.adapters.wear import Worn
-from remembrandt.engine.engine import Engine
+from remembrandt.engine.engine import UNPAINTED, Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import denoising, following
 from remembrandt.family import weights
-from remembrandt.family.family import Family, NotFinite
+from remembrandt.family.family import Family
 from remembrandt.family.folder import read_network, write_network
 from remembrandt.memory.measuring import STEPS, Subject, learned
 from remembrandt.report import link, write_atomic
-from remembrandt.settings import Wrong
 
 NAME = "ladder"
 THIRDS = (2, 3, 4, 5, 6)  # sixths of the longest lesson: 200, 300 ... 600 of 600
@@ -162,7 +161,7 @@ class Ladder:
         asked = [Request(p, words=words, wears=wears, steps=STEPS, seed=k) for k, p in enumerate(self._scenes(full))]
         try:
             pictures = [p[0].pixels for p in Engine(self.family).paint(asked)]
-        except (Wrong, NotFinite):  # such a rung is not chosen
+        except UNPAINTED:  # such a rung is not chosen
             return {"steps": step, "identity": None, "prompt": None, "known": known}, []
         scenes = self._scenes(concept.category)[1:]
         prompt = following.following(self.family, pictures[1:], scenes, self.subject.plain)

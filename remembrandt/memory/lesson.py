@@ -23,16 +23,15 @@ from remembrandt import __version__
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.adapters.wear import Worn, merge
-from remembrandt.engine.engine import Engine
+from remembrandt.engine.engine import UNPAINTED, Engine
 from remembrandt.engine.request import Request
 from remembrandt.family import load as families
-from remembrandt.family.family import Family, NotFinite
+from remembrandt.family.family import Family
 from remembrandt.memory import ladder as ladders
 from remembrandt.memory import measuring, retention
 from remembrandt.memory.ladder import Ladder
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import Event, Progress, silent, write_atomic
-from remembrandt.settings import Wrong
 from remembrandt.training import examples, methods
 from remembrandt.training.dreambooth import exact
 from remembrandt.training.examples import Example
@@ -147,7 +146,7 @@ def _known(
     concept = subject.concept
     word = f"{concept.identifier} {concept.category}"
     now = measuring.losses(family, library, subject, subject.prompt)
-    with suppress(Wrong, NotFinite):  # the numbers above are what counts
+    with suppress(*UNPAINTED):  # the numbers above are what counts
         measuring.strip(family, library, subject.scenes(word), folder / concept.id)
     told = measuring.learned(now, np.array(bare["losses"]), subject)
     if "apart" in bare:
@@ -204,7 +203,7 @@ def _preview(
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             Image.fromarray(Engine(family).paint([asked])[0][0].pixels).save(path)
-        except (Wrong, NotFinite) as fault:  # a lesson in trouble; its loss decides, not its preview
+        except UNPAINTED as fault:  # a lesson in trouble; its loss decides, not its preview
             progress(Event("preview", step, step, message=str(fault)))
         else:
             progress(Event("preview", step, step, preview=path))

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from remembrandt.engine.engine import Engine
+from remembrandt.engine.engine import UNPAINTED, Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import collapse, denoising, features, fidelity, gate
-from remembrandt.family.family import Family, NotFinite
+from remembrandt.family.family import Family
 from remembrandt.memory.library import Concept, Library
 from remembrandt.report import write_atomic
-from remembrandt.settings import Wrong
 
 HELD = 5  # photos from which on the last is held out of the lesson, to be measured on
 STEPS = 12  # of the sampler: strips are looked at, not sold
@@ -128,7 +127,7 @@ def freely(family: Family, library: Library, subject: Subject, bare: Family | No
     scenes, plain = ((subject.scenes(word)[1:] * FREELY)[:FREELY] for word in (full, subject.concept.category))
     try:
         own, base = paint(family, library, scenes), paint(bare or family, Library(), plain)
-    except (Wrong, NotFinite) as fault:
+    except UNPAINTED as fault:
         return {"not_measured": str(fault)}
     name, look = next(iter(features.looks(family).items()), ("16 x 16 pixels", features.plain))
     seen, usual, real = look(own), look(base), look(subject.photos)

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from remembrandt.engine.engine import UNPAINTED
 from remembrandt.evaluation import features, reading
 from remembrandt.evaluation.features import Look
 from remembrandt.evaluation.judges import Readers
-from remembrandt.family.family import Family, NotFinite
+from remembrandt.family.family import Family
 from remembrandt.memory import measuring
 from remembrandt.memory.library import Library
 from remembrandt.memory.measuring import Subject
-from remembrandt.settings import Wrong
 
 THINGS = ("a house", "a dog")  # each is painted in every style
 Document = dict[str, Any]
@@ -58,7 +58,7 @@ def styles(judge: Readers, before: Family, now: Family) -> Document:
     prompts = [f"a {style} picture of {thing}" for style in known for thing in THINGS]
     try:
         pictures = [measuring.paint(family, Library(), prompts) for family in (before, now)]
-    except (Wrong, NotFinite) as fault:
+    except UNPAINTED as fault:
         return {"kept": None, "styles": {}, "not_measured": str(fault)}
     seen = [np.array([bool(row.get("style")) for row in reading.hits(judge, shown, prompts)]) for shown in pictures]
     shares = {s: [float(x[k * len(THINGS) :][: len(THINGS)].mean()) for x in seen] for k, s in enumerate(known)}

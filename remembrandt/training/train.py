@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as write_tensors
 from torch import Tensor
 
-from remembrandt.family.family import Family, NotFinite
+from remembrandt.engine.engine import UNPAINTED
+from remembrandt.family.family import Family
 from remembrandt.family.load import save
 from remembrandt.report import Event, Progress, sheet, silent, write_atomic
 from remembrandt.settings import Wrong
@@ -85,7 +86,7 @@ def _stage(
         return {}
 
     def preview(step: int) -> None:
-        with suppress(NotFinite):  # a picture that is not finite: the loss tells, if it is lasting
+        with suppress(*UNPAINTED):  # the loss tells, if it is lasting
             some = [rows[k] for k in range(min(SHOWN, len(rows)))]
             place = course.work / "previews" / f"stage-{number}-{step:08d}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
