@@ -569,14 +569,7 @@ class Service:
 
     def samplers(self) -> list[Document]:
         """The samplers: `{name, label, order, calls_per_step, steps, stochastic, advice}`."""
-        from remembrandt.diffusion.samplers import SAMPLERS
-
-        first, last = ("label", "order"), ("steps", "stochastic", "advice")
-        facts = lambda row, names: {k: getattr(row, k) for k in names}  # noqa: E731
-        return [
-            {"name": name, **facts(row, first), "calls_per_step": row.calls, **facts(row, last)}
-            for name, row in SAMPLERS.items()
-        ]
+        return telling.samplers()
 
     def convergence(
         self,

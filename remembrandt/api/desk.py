@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -25,7 +25,7 @@ from remembrandt.jobs.gallery import Entered, Gallery, quota, told
 from remembrandt.service import Service
 from remembrandt.settings import Missing, Wrong
 from remembrandt.store import blobs, remembering
-from remembrandt.store.rows import ENDED, Happened, Job, User
+from remembrandt.store.rows import ENDED, Happened, Job, Upload, User
 from remembrandt.store.store import Store, new_id
 
 Document = dict[str, Any]
@@ -89,6 +89,11 @@ class Caller:
         return blobs.put(
             self.store, self.desk.home.path, BytesIO(data), name, media, quota=self.quota, expires=expires
         ).id
+
+    def receive(self, file: UploadFile, expires: float | None = None) -> Upload:
+        """An upload of what is sent as a file."""
+        name, media = file.filename or "file", file.content_type or "application/octet-stream"
+        return blobs.put(self.store, self.desk.home.path, file.file, name[:200], media[:100], self.quota, expires)
 
     def picture(self, given: str | None, expires: float) -> str | None:
         """The upload that a picture is: its id, or a data URL that becomes one."""
@@ -176,6 +181,11 @@ def caller(request: Request) -> Caller:
 Me = Annotated[Caller, Depends(caller)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Before = Annotated[str | None, Query(description="the `next` of the page before")]
+
+
+def following(rows: Sequence[Any], limit: int) -> str | None:
+    """The `before` of the next page, of rows that are one more than a page if there is another."""
+    return rows[limit - 1].id if len(rows) > limit else None
 
 
 def page(rows: list[Document], before: str | None, limit: int, name: str, key: str = "id") -> Document:

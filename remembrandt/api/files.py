@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api.auth import Links
-from remembrandt.api.desk import DAY, Caller, Me
+from remembrandt.api.desk import DAY, Caller, Me, following
 from remembrandt.api.native import digest
 from remembrandt.api.pictures import sent
 from remembrandt.api.problems import Problem
@@ -44,7 +44,8 @@ def when(seconds: float | None) -> str | None:
 
 def listed(request: Request, rows: Sequence[Any], told: Callable[[Any], Document]) -> Document:
     """A page of rows, one more than it holds if there is another, as Replicate tells it."""
-    after = f"{base(request)}{request.url.path}?cursor={rows[PAGE - 1].id}" if len(rows) > PAGE else None
+    last = following(rows, PAGE)
+    after = last and f"{base(request)}{request.url.path}?cursor={last}"
     return {"previous": None, "next": after, "results": [told(row) for row in rows[:PAGE]]}
 
 
@@ -55,11 +56,7 @@ async def create_file(
     """Keep a file for a day."""
 
     def do(key: str) -> Document:
-        name, media = content.filename or "file", content.content_type or "application/octet-stream"
-        row = blobs.put(
-            me.store, me.desk.home.path, content.file, name[:200], media[:100], me.quota, time.time() + DAY
-        )
-        return file(row, base(request)) | {"metadata": told}
+        return file(me.receive(content, time.time() + DAY), base(request)) | {"metadata": told}
 
     try:
         told = json.loads(metadata)

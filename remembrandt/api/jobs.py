@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from remembrandt.api.desk import Before, Limit, Me, event, plain
+from remembrandt.api.desk import Before, Limit, Me, event, following, plain
 from remembrandt.jobs import telling
 from remembrandt.settings import Missing, Wrong
 from remembrandt.store import outbox, paging, queue
@@ -27,7 +27,7 @@ def jobs(me: Me, limit: Limit = 50, before: Before = None) -> Document:
     """The newest jobs; `next` is the `before` of the next page."""
     rows = paging.jobs(me.store, before, limit + 1)
     told = [plain(job) for job in telling.jobs(me.store, rows[:limit])]
-    return {"jobs": told, "next": rows[limit - 1].id if len(rows) > limit else None}
+    return {"jobs": told, "next": following(rows, limit)}
 
 
 @router.get("/jobs/{id}")

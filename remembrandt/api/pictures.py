@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api import desk
-from remembrandt.api.desk import Before, Limit, Me
+from remembrandt.api.desk import Before, Limit, Me, following
 from remembrandt.api.native import digest
 from remembrandt.jobs import arriving
 from remembrandt.settings import Missing, Wrong
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 def images(me: Me, limit: Limit = 50, before: Before = None) -> Document:
     """The caller's pictures, newest first; `next` is the `before` of the next page."""
     rows = paging.images(me.store, before, limit + 1)
-    return {"images": [desk.image(r) for r in rows[:limit]], "next": rows[limit - 1].id if len(rows) > limit else None}
+    return {"images": [desk.image(r) for r in rows[:limit]], "next": following(rows, limit)}
 
 
 @router.get("/images/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}, "image/webp": {}}}})
@@ -54,8 +54,7 @@ async def upload(me: Me, file: Annotated[UploadFile, File()]) -> Response:
     """Keep a file, to be named by its id."""
 
     def do(key: str) -> Document:
-        name, media = file.filename or "file", file.content_type or "application/octet-stream"
-        return uploaded(blobs.put(me.store, me.desk.home.path, file.file, name[:200], media[:100], me.quota))
+        return uploaded(me.receive(file))
 
     mark = await run_in_threadpool(digest, file)
     return await me.once(["upload", file.filename, mark], lambda key: run_in_threadpool(do, key))
@@ -65,7 +64,7 @@ async def upload(me: Me, file: Annotated[UploadFile, File()]) -> Response:
 def uploads(me: Me, limit: Limit = 50, before: Before = None) -> Document:
     """The caller's files, newest first."""
     rows = paging.uploads(me.store, before, limit + 1)
-    return {"uploads": [uploaded(r) for r in rows[:limit]], "next": rows[limit - 1].id if len(rows) > limit else None}
+    return {"uploads": [uploaded(r) for r in rows[:limit]], "next": following(rows, limit)}
 
 
 @router.get("/uploads/{id}", responses={200: {"content": {"application/octet-stream": {}}}})

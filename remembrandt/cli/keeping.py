@@ -219,7 +219,6 @@ def _jobs(found: list[Document]) -> Any:
     return table(*whose, *JOBS, empty="no jobs yet")(found)
 
 
-
 @command(jobs, "list", _jobs)
 def jobs_list(service, tell, everyone: Annotated[bool, Option("--all", help="Of all users of the server.")] = False):
     """Every job, oldest first."""

@@ -19,7 +19,7 @@ def serve(
     port: Annotated[int, Option(min=0, max=65535, help="0 is any that is free.")] = 8000,
     allow_private_webhooks: Annotated[bool, Option(help="Webhooks may go into one's own network.")] = False,
 ):
-    """The service: HTTP, painting and lessons for many users, until Ctrl-C."""
+    """The service: HTTP, the web page, painting and lessons for many users, until Ctrl-C."""
     from remembrandt import serving
 
     return serving.serve(

@@ -109,14 +109,16 @@ def jobs(store: Store, rows: list[Job]) -> list[Document]:
 
 def everyones_jobs(store: Store) -> list[Document]:
     """With whose each is; for the home's own user."""
-    own, rows = _admin(store), lanes.everyones(store)
+    if store.owner:
+        raise Denied("only the home's own user sees everyone's jobs")
+    own, rows = _names(store), lanes.everyones(store)
     told = zip(rows, jobs(store, rows), strict=True)
     return [{**document, "user": own.get(row.owner, row.owner)} for row, document in told]
 
 
 def audit(store: Store, model: str | None = None) -> list[Document]:
     """The lines `{time, user, what, model, data}`, of one model or all; of a server's user their own."""
-    own = {u.id: u.name for u in users.users(store)}
+    own = _names(store)
     names = {m.id: m.name for m in store.models()}
     held = None if model is None else painters.taught(store, model)
     found = lines.lines(store, held and held.id)
@@ -127,9 +129,25 @@ def audit(store: Store, model: str | None = None) -> list[Document]:
     ]
 
 
-def _admin(store: Store) -> dict[str, str]:
-    if store.owner:
-        raise Denied("only the home's own user sees everyone's jobs")
+def samplers() -> list[Document]:
+    """As `Service.samplers` tells them."""
+    from remembrandt.diffusion.samplers import SAMPLERS
+
+    return [
+        {
+            "name": name,
+            "label": row.label,
+            "order": row.order,
+            "calls_per_step": row.calls,
+            "steps": row.steps,
+            "stochastic": row.stochastic,
+            "advice": row.advice,
+        }
+        for name, row in SAMPLERS.items()
+    ]
+
+
+def _names(store: Store) -> dict[str, str]:
     return {u.id: u.name for u in users.users(store)}
 
 

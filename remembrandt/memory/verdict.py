@@ -77,8 +77,8 @@ def losses(model: Model, case: Case, first: int, last: int) -> Losses:
     for start in range(first, last, ROWS):
         prompt, some = case.shown[start // ROWS % len(case.shown)]
         called = library.call_up(prompt)
-        told, last = (called.prompt, called.words, called.wears), start + ROWS
-        found.append(denoising.losses(family, some, *told, first=start, last=last))
+        told = called.prompt, called.words, called.wears
+        found.append(denoising.losses(family, some, *told, first=start, last=start + ROWS))
     return np.concatenate(found)
 
 

@@ -8,7 +8,6 @@ what was trained, and takes three megabytes.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,11 +21,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from remembrandt.conditions.spatial import shrunk
-from remembrandt.family import delta, weights
-from remembrandt.family.load import load
+from remembrandt.family import delta
 from remembrandt.pocket import networks, paint, pictures
-from remembrandt.pocket.stage import Sizes, Work, train
-from remembrandt.training.dreambooth import exact
+from remembrandt.pocket.stage import Sizes, Work, ship, standing, train
 from remembrandt.training.examples import chance
 from remembrandt.training.inpainting import Inpaint, mask
 
@@ -125,12 +122,10 @@ def recipe(sizes: Sizes) -> Inpaint:
 
 def make(work: Work) -> None:
     """From the family in `out` into the folder `inpaint` beside it; nothing where that is of this family already."""
-    target = work.out.with_name("inpaint")
-    family = load(work.out, device=str(work.device), precision="bf16")
-    if delta.made_of(target, family):
+    found = standing(work, "inpaint")
+    if found is None:
         return
-    begun, asked = f"inpaint-{weights.digest(family.held)[:8]}", recipe(work.sizes)
-    exact(family)
+    (family, begun), asked = found, recipe(work.sizes)
     taught = asked.begun(family)  # the family's own UNet, now another; what it was is still in its files
     rows = Masked(family.vae, work / "pictures", work.sizes.masked, asked.masks)
     changed = lowered(taught.unet)
@@ -138,9 +133,4 @@ def make(work: Work) -> None:
     train(work, begun, {"unet": taught.unet}, lambda step: stage.loss(step, range(stage.batch)), stage.plan)
     for layer in changed:
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-    place = work / begun / "model"
-    shutil.rmtree(place, ignore_errors=True)
-    rounding = delta.save(family, taught.unet, place, name="inpaint", form=delta.LOW_RANK, rank=RANK)
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.move(place, target)
-    print(f"inpaint: {rounding}", flush=True)
+    ship(work, begun, family, taught.unet, "inpaint", form=delta.LOW_RANK, rank=RANK)

@@ -57,18 +57,17 @@ def make_towers(work: Work) -> None:
     from remembrandt.pocket.world.captions import lexicon
     from remembrandt.pocket.world.vocabulary import SYLLABLES
 
-    if work.shipped:  # its words keep their numbers: of pairs that are equally frequent, training takes either first
-        tokens, text = shipped_tokens(work), shipped_text(work.out)
+    if work.shipped:  # the painter, and all that was ever taught, reads its text tower's states: only the eye learns
+        tokens, text = shipped_tokens(work), shipped_text(work.out).requires_grad_(False)
     else:
         tokens = networks.tokenizer([*lexicon(), *SYLLABLES], work / "towers" / "tokenizer")
         text = networks.text_tower(tokens)
-    image, teacher = begun(work, "image_encoder", networks.image_tower()), nn.Module()
-    scale = teacher.scale = nn.Parameter(torch.tensor(2.66))
-    names = teacher.names = nn.Parameter(torch.randn(len(tokens), networks.WIDTH))
+    image, names = begun(work, "image_encoder", networks.image_tower()), towers.Names(len(tokens))
+    image.set_attn_implementation("eager")  # on a CPU half the time of torch's fused attention, whose backward is slow
     make = towers.batches(partial(pictures.shard, work / "pictures"), work.sizes.shards, 64, work.chance(3))
     train(
-        work, "towers", {"text": text, "image": image, "teacher": teacher},
-        lambda step: towers.loss(text, image, scale, names, tokens, make(step)),
+        work, "towers", {"text": text, "image": image, "names": names},
+        lambda step: towers.loss(text, image, names, tokens, make(step)),
         Plan(work.sizes.towers, 1e-3, warmup=100, decay="cosine", weight_decay=0.05, beta2=0.98, ema=0.99),
     )  # fmt: skip
     text.save_pretrained(work / "towers" / RESULT / "text")

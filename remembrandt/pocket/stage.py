@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
 from remembrandt.evaluation.judges import unpacked
+from remembrandt.family import delta, weights
 from remembrandt.family.device import choose_device
+from remembrandt.family.family import Family
+from remembrandt.family.load import load
 from remembrandt.report import Event
+from remembrandt.training.dreambooth import exact
 from remembrandt.training.loop import Plan, fit
 
 RESULT = "result"  # a stage's finished network, inside its folder
@@ -100,6 +106,26 @@ def begun(work: Work, part: str, network: M) -> M:
         network.load_state_dict({k: stored[k] for k in known})
         print(f"{part}: from {work.out}", flush=True)
     return network
+
+
+def standing(work: Work, name: str) -> tuple[Family, str] | None:
+    """The family in `out`, for the task model `name` that is made of it, and the name of that in the work folder; None
+    where it stands beside the family already."""
+    family = load(work.out, device=str(work.device), precision="bf16")
+    if delta.made_of(work.out.with_name(name), family):
+        return None
+    exact(family)
+    return family, f"{name}-{weights.digest(family.held)[:8]}"
+
+
+def ship(work: Work, begun: str, family: Family, unet: UNet2DConditionModel, name: str, **how: Any) -> None:
+    """Store what `unet` differs by from the family's as the task model `name`; `how` as `delta.save`."""
+    place, target = work / begun / "model", work.out.with_name(name)
+    shutil.rmtree(place, ignore_errors=True)
+    rounding = delta.save(family, unet, place, name=name, **how)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.move(place, target)
+    print(f"{name}: {rounding}", flush=True)
 
 
 def train(

@@ -2,7 +2,8 @@
 
 Captions with one fact changed are extra wrong answers (else nothing asks which colour belongs to which thing). The
 painter reads the state of every word, and contrast trains only the last: so each state must also name its own word and
-those before it, by angle, since what hardly turns a state hardly moves a picture.
+those before it, by angle, since what hardly turns a state hardly moves a picture. A picture's embedding must name all
+words of its caption: contrast alone is won by colour, place and style, and variations would forget the thing.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from remembrandt.conditions.image import preprocessed
 from remembrandt.pocket import pictures
-from remembrandt.pocket.networks import EYE, PREPROCESSING
+from remembrandt.pocket.networks import EYE, PREPROCESSING, SHARED, WIDTH
 
 SHARPNESS = 12.0  # of naming by cosine: to tell 1,300 words apart at it takes cosines half a unit apart
+SEEING = 40.0  # of naming a picture: ten words at once leave each a cosine of a third at most
 FADING = 0.6  # a word's state names the word before it this much less than itself, and so on
 
 
@@ -64,29 +66,52 @@ def altered(scene, rng: np.random.Generator):
     return replace(scene, subjects=tuple(subjects))
 
 
+class Names(nn.Module):
+    """What the towers are taught with and do not keep: the contrast's scale, and the words (words, width) as a text's
+    states and a picture's embedding have to name them."""
+
+    def __init__(self, words: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.66))
+        self.said = nn.Parameter(torch.randn(words, WIDTH))
+        self.seen = nn.Parameter(torch.randn(words, SHARED))
+
+
 def loss(
     text: CLIPTextModelWithProjection,
     image: CLIPVisionModelWithProjection,
-    scale: Tensor,
-    names: Tensor,
+    names: Names,
     tokens: CLIPTokenizer,
     batch: tuple[Tensor, list[str], list[str]],
 ) -> Tensor:
     """Contrast of (n, 3, EYE, EYE) pixels with n captions and n changed captions (Radford et al. 2021, figure 3), and
-    `naming` by `names` (words, width)."""
-    seen, right, wrong = batch[0].to(image.device), *batch[1:]
-    coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt").to(seen.device)
-    with torch.autocast(seen.device.type, torch.bfloat16):
+    `naming` by both towers."""
+    pixels, right, wrong = batch[0].to(image.device), *batch[1:]
+    coded = tokens(right + wrong, padding="longest", truncation=True, return_tensors="pt").to(pixels.device)
+    with torch.autocast(pixels.device.type, torch.bfloat16):
         out = text(coded.input_ids)
-        shown = image(seen).image_embeds
-    said = out.text_embeds
-    match = scale.exp().clamp(max=100) * F.normalize(shown.float(), dim=-1) @ F.normalize(said.float(), dim=-1).T
-    same = torch.tensor([[r == w for w in right + wrong] for r in right], device=seen.device)
-    truth = torch.arange(len(right), device=seen.device)
+        shown = image(pixels).image_embeds.float()
+    said = out.text_embeds.float()
+    match = names.scale.exp().clamp(max=100) * F.normalize(shown, dim=-1) @ F.normalize(said, dim=-1).T
+    same = torch.tensor([[r == w for w in right + wrong] for r in right], device=pixels.device)
+    truth = torch.arange(len(right), device=pixels.device)
     same[truth, truth] = False
     match = match.masked_fill(same, -1e4)
     contrast = F.cross_entropy(match, truth) + F.cross_entropy(match[:, : len(right)].T, truth)
-    return contrast + 0.5 * naming(out.last_hidden_state.float(), names, coded.input_ids, coded.attention_mask)
+    ids, mask = coded.input_ids, coded.attention_mask
+    contrast = contrast + captioned(shown, names.seen, ids[: len(right)], mask[: len(right)])
+    if not said.requires_grad:  # a text tower that stands
+        return contrast
+    return contrast + 0.5 * naming(out.last_hidden_state.float(), names.said, ids, mask)
+
+
+def captioned(shown: Tensor, names: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of embeddings (n, width) at saying, by cosine with `names`, the words of their captions alike."""
+    said = F.log_softmax(SEEING * F.normalize(shown, dim=-1) @ F.normalize(names, dim=-1).T, dim=-1)
+    ends = mask.sum(1, keepdim=True) - 1
+    place = torch.arange(ids.shape[1], device=ids.device)
+    word = (place > 0) & (place < ends)
+    return -((said.gather(1, ids) * word).sum(1) / word.sum(1)).mean()
 
 
 def naming(states: Tensor, names: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ is shown renders of 256 pixels, so that there is a resize to get wrong.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,12 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from remembrandt.conditions.image import preprocessed
-from remembrandt.family import delta, weights
 from remembrandt.family.family import VARIATIONS, Family
-from remembrandt.family.load import load
 from remembrandt.pocket import networks, paint, pictures
-from remembrandt.pocket.stage import Sizes, Work, train
-from remembrandt.training.dreambooth import exact
+from remembrandt.pocket.stage import Sizes, Work, ship, standing, train
 from remembrandt.training.variations import GUIDANCE, Variations
 
 VIEW = 256  # pixels a side of the renders that the image encoder is shown
@@ -74,12 +70,10 @@ def recipe(sizes: Sizes) -> Variations:
 
 def make(work: Work) -> None:
     """Both stages from the family in `out`, into the folder beside it; nothing where that is of this family already."""
-    target = work.out.with_name("variations")
-    family = load(work.out, device=str(work.device), precision="bf16")
-    if delta.made_of(target, family):
+    found = standing(work, "variations")
+    if found is None:
         return
-    begun, asked = f"variations-{weights.digest(family.held)[:8]}", recipe(work.sizes)
-    exact(family)
+    (family, begun), asked = found, recipe(work.sizes)
     taught = asked.begun(family)  # the family's own UNet, now another; what it was is still in its files
     pictures.render(partial(seen, work.out), work / "pictures", work.sizes.shards)
     rows = Scenes(family, work.out, work / "pictures", work.sizes.shards)
@@ -97,9 +91,4 @@ def make(work: Work) -> None:
         with torch.no_grad():
             for name, value in load_file(kept).items():
                 stage.parameters[name].copy_(value)
-    shutil.rmtree(work / begun / "model", ignore_errors=True)
-    facts = {"guidance": GUIDANCE}
-    rounding = delta.save(family, taught.unet, work / begun / "model", name="variations", kind=VARIATIONS, facts=facts)
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.move(work / begun / "model", target)
-    print(f"variations: {rounding}", flush=True)
+    ship(work, begun, family, taught.unet, "variations", kind=VARIATIONS, facts={"guidance": GUIDANCE})

@@ -64,8 +64,11 @@ def wrong(said: str) -> gr.Error:
 
 def data_url(path: str | Path) -> str:
     """A picture within a request: the server keeps it for a day."""
-    media = mimetypes.guess_type(str(path))[0] or "image/png"
-    return f"data:{media};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
+    return embedded(Path(path).read_bytes(), mimetypes.guess_type(str(path))[0] or "image/png")
+
+
+def embedded(data: bytes, media: str) -> str:
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
 def _said(answer: httpx.Response) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, ImageOps
 
 from remembrandt.ui import markup
+from remembrandt.ui.asking import embedded
 
 SIDE = 320  # pixels of the longer side, as shown
 MOST = 64 * 2**20  # bytes of a file in a zip
@@ -46,11 +46,10 @@ def _thumbnail(name: str, paths: list[str]) -> str:
             opened.draft("RGB", (SIDE * 2, SIDE * 2))
             picture = ImageOps.exif_transpose(opened).convert("RGB")
         picture.thumbnail((SIDE, SIDE))
-        data = io.BytesIO()
-        picture.save(data, "JPEG", quality=80)
+        picture.save(data := io.BytesIO(), "JPEG", quality=80)
     except (OSError, ValueError, LookupError, Image.DecompressionBombError, zipfile.BadZipFile):
         return ""
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return embedded(data.getvalue(), "image/jpeg")
 
 
 def _bytes(name: str, paths: list[str]) -> bytes:

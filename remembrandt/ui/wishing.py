@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from remembrandt.ui.asking import data_url, wrong
+from remembrandt.ui.asking import data_url, embedded, wrong
 
 Document = dict[str, Any]
 MIXED = 3  # rows of what is mixed in
@@ -153,8 +153,5 @@ def restored(recipe: Document, models: list[str]) -> Document:
 
 
 def _url(picture: Image.Image) -> str:
-    import base64
-
-    data = BytesIO()
-    picture.save(data, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    picture.save(data := BytesIO(), "PNG")
+    return embedded(data.getvalue(), "image/png")

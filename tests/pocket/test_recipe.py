@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 pytest.importorskip("skia", reason="needs the extra [world]")
 
@@ -186,6 +187,27 @@ def test_a_caption_with_one_fact_changed_is_another_caption():
 
     pairs = [captions(n, 0) for n in range(60)]
     assert sum(right != wrong for right, wrong in pairs) > 40
+
+
+def test_a_picture_names_the_words_of_its_caption_and_nothing_else():
+    names = torch.eye(6)
+    ids, mask = torch.tensor([[0, 2, 3, 1, 1], [0, 4, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0]])
+    right, wrong = torch.zeros(2, 6), torch.zeros(2, 6)
+    right[0, [2, 3]], right[1, 4] = 1, 1
+    wrong[0, [0, 1]], wrong[1, 5] = 1, 1  # the marks of beginning and end are no words
+    least = towers.captioned(right, names, ids, mask)
+    assert torch.allclose(least, torch.log(torch.tensor(2.0)) / 2, atol=1e-3)  # two words share, one has it alone
+    assert towers.captioned(wrong, names, ids, mask) > least + 10
+
+
+def test_over_a_shipped_family_only_the_eye_learns(work, tmp_path):
+    again = replace(work, folder=tmp_path)
+    (tmp_path / "pictures").symlink_to(work / "pictures")
+    assert recipe.make(again, ["towers"])
+    text, kept = recipe.text_of(again)[1].state_dict(), recipe.shipped_text(work.out).state_dict()
+    assert all(torch.equal(v, kept[k]) for k, v in text.items())
+    eyes = [load_file(f / "model.safetensors") for f in (tmp_path / "towers/result/image", work.out / "image_encoder")]
+    assert any(not torch.equal(v, eyes[1][k].float()) for k, v in eyes[0].items())
 
 
 def test_what_is_frozen_is_taken_as_shipped(work, tmp_path):
