@@ -204,7 +204,7 @@ def run(bench: Bench, publish: Callable[[Document], None]) -> Document:
 
 
 def verdicts(figures: Mapping[str, Mapping[str, Document]]) -> Document:
-    """By cell and way what the issue asks for, what it is to reach, and the way that wins."""
+    """By cell and way what is measured, whether it reaches what was aimed at, and the way that wins."""
 
     def ratio(a: float, b: float) -> float | None:
         return a / b if b else None

@@ -123,6 +123,7 @@ def main() -> None:
         "diversity": diversity(paint, readers, count=asked.singles),
         "near_copies": asked.shards and near(paint, asked.shards),
         "guidance": guidance(lambda g: painter(family, g), readers),
+        "seed": FIRST,
         "singles": asked.singles,
         "pairs": asked.pairs,
         "settings": {

@@ -24,14 +24,14 @@ from remembrandt.family.family import Family
 from remembrandt.family.load import load
 from remembrandt.report import write_atomic
 
-PROMPT, SEED, STEPS, GUIDANCE = "a red dog on the beach", 1, 20, 4.0
+PROMPT, SEED, STEPS = "a red dog on the beach", 1, 20
 BATCHES = (1, 4)
 WARM = 2
 
 
 def ours(family: Family, batch: int):
     engine = Engine(family)
-    asked = Request(PROMPT, n=batch, seed=SEED, steps=STEPS, guidance=GUIDANCE, sampler="ddim")
+    asked = Request(PROMPT, n=batch, seed=SEED, steps=STEPS, sampler="ddim")
     return lambda: np.stack([p.pixels for p in engine.paint([asked])[0]])
 
 
@@ -49,7 +49,7 @@ def theirs(family: Family, batch: int):
             height=size,
             width=size,
             num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE,
+            guidance_scale=family.record.guidance,
             generator=noise,
             output_type="np",
             return_dict=False,
@@ -101,7 +101,7 @@ def main() -> None:
         "prompt": PROMPT,
         "seed": SEED,
         "steps": STEPS,
-        "guidance": GUIDANCE,
+        "guidance": family.record.guidance,
         "sampler": "ddim",
         "batches": [measured(family, batch, asked.rounds) for batch in BATCHES],
         **computing(family),

@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from remembrandt import display
 from remembrandt.cli import app
+from remembrandt.report import Event
 from tests.homes import OPTIONS, environment, photos
 
 TEACH = ["--category", "dog", "--steps", "2", *OPTIONS, "--precision", "fp32"]
@@ -415,8 +418,28 @@ print(spent.ru_utime + spent.ru_stime, sorted(heavy))
 
 
 def test_import_has_no_torch():
-    done = process("-c", "import sys, remembrandt; sys.exit('torch' in sys.modules)")
-    assert done.returncode == 0
+    code = """
+import resource, sys
+spent = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+began = spent()
+import remembrandt
+print(spent() - began, "torch" in sys.modules)
+"""
+    done = process("-c", code)
+    seconds, heavy = done.stdout.split()
+    assert heavy == "False" and float(seconds) < 0.3, done.stderr  # of the processor
+
+
+def test_progress_without_a_terminal_is_lines_with_the_time_left(capsys, monkeypatch):
+    clock = iter([0.0, 20.0, 21.0, 40.0, 41.0])
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
+    with display.progress() as tell:
+        for step, loss in ((0, None), (50, 0.25), (51, 0.25), (100, 0.125)):
+            tell(Event("teaching", step, 100, loss))
+        tell(Event("teaching", 100, 100, preview=Path("a/b.png")))
+    assert capsys.readouterr().err.splitlines() == [
+        "teaching 50/100, loss 0.2500, 20 s left", "teaching 100/100, loss 0.1250", "preview: a/b.png",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [["generate", "a dog", "--model", "mien"], ["lists"]])

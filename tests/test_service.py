@@ -197,6 +197,28 @@ def test_a_lora_goes_out_and_comes_back(copied, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_in_bf16_too_nothing_later_moves_a_picture_and_a_resumed_lesson_is_the_same(shots, tiny_folder, tmp_path):
+    def service(home) -> Service:
+        return Service(Settings(tmp_path / home, "cpu", "bf16"))
+
+    def stop(event):
+        if event.stage == "teaching" and event.step == 3:
+            raise KeyboardInterrupt
+
+    wish = {"base": str(tiny_folder), "steps": 5, "options": SHORT, "seed": 2}
+    with pytest.raises(KeyboardInterrupt):
+        service("cut").finetune(shots, "dog", name="Briscoe", progress=stop, **wish)
+    steps = []
+    resumed = service("cut").resume(service("cut").jobs()[0]["id"], progress=lambda e: steps.append((e.stage, e.step)))
+    whole = service("whole").finetune(shots, "dog", name="Briscoe", **wish)
+    kept = [Home(tmp_path / h).concept("mine", t["concept"]) for h, t in (("cut", resumed), ("whole", whole))]
+    assert ("teaching", 1) not in steps and ("teaching", 5) in steps
+    assert (kept[0] / "adapter.safetensors").read_bytes() == (kept[1] / "adapter.safetensors").read_bytes()
+    before = pixels(service("cut"), resumed)
+    assert service("cut").finetune(shots, "cat", steps=2, options=SHORT)["version"] == 2
+    assert all(map(np.array_equal, before, pixels(service("cut"), resumed)))
+
+
 def test_a_failed_lesson_leaves_the_model_as_it_was(copied, shots, monkeypatch):
     from remembrandt.memory import lesson as lessons
 

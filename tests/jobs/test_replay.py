@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import update
 
 from remembrandt import display
+from remembrandt.conditions.spatial import to_tensor
 from remembrandt.jobs import replay
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painters import text_to_image
@@ -23,6 +24,7 @@ from remembrandt.store.connect import writing
 from remembrandt.store.rows import Version
 from remembrandt.store.store import Store
 from remembrandt.training import examples
+from remembrandt.training.photos import prepare
 from tests.conftest import painter
 from tests.homes import photos
 
@@ -97,6 +99,25 @@ def test_real_photos_are_replayed(taught, tiny):
     again = [e.mean for e in seen[1] if e.kind == "past"]
     assert len(first) == len(again) == 2
     assert all(any((a - b).abs().max() < 1e-3 for b in first) for a in again)
+
+
+def test_class_images_that_are_given_are_what_is_trained_on(tiny, tiny_folder, tmp_path):
+    """To the bit of what the autoencoder makes of them, under the training prompt; none is painted."""
+    place, own = tmp_path / "home", photos(tmp_path / "class", 3, seed=8)
+    seen = []
+
+    def look(event):
+        if event.stage == "teaching" and event.step == 1:
+            job = Store(place).jobs()[-1]
+            seen.extend(examples.load(Home(place).job(job.id) / "examples.safetensors"))
+
+    wish = {"method": "dreambooth", "base": str(tiny_folder), "class_images": own, **LESSON}
+    on(place).finetune(photos(tmp_path / "shots", 2), "dog", progress=look, **wish)
+    made = [e.mean for e in seen if e.kind == "class"]
+    known = [tiny.encode(to_tensor(s))[0] for s in prepare(own, tiny.record.size).squares]
+    assert {e.prompt for e in seen if e.kind == "class"} == {"a dog"} and len(made) == 3
+    assert all(any((a - b).abs().max() < 1e-3 for b in known) for a in made)
+    assert not (place / "class").exists()
 
 
 def test_class_images_come_from_the_base_and_are_shared(taught, tiny):
