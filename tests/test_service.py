@@ -169,7 +169,7 @@ def test_an_export_paints_what_the_gate_paints(taught, tmp_path, to):
         service.export("mine", to, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     told = service.export("mine", to, tmp_path / "out", concept="briscoe")
-    asked = {"seed": 3, "steps": 2}
+    asked = {"seed": 3, "steps": 2, "guidance": 1.0}  # guided, an export wears it on both rows
     gated = service.paint("briscoe", **asked)[0].pixels.astype(int)
     prompt = f"{told['trigger']} dog"
     plain = service.paint(prompt, model=told["path"], **asked)[0].pixels.astype(int)

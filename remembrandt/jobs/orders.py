@@ -150,7 +150,7 @@ def _model(wish: Wish, store: Store) -> tuple[Model | None, Model, str]:
     memory, method = _pair(wish, taught)
     if taught:
         _same(wish, taught, scope, memory)
-    worn_by = taught.worn_by if taught else "both"
+    worn_by = taught.worn_by if taught else Model.worn_by
     version = taught.version if taught else 0
     return held, Model(held.id if held else "", name, scope, memory, {}, worn_by, version), method
 

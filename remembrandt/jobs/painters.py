@@ -37,7 +37,7 @@ def painter(store: Store, name: str | None) -> Document:
             "photos": {c.identifier: c.photos for c in concepts},
         }
     base = {"source": _source(store, name), "folder": None, "digest": None}
-    plain = {"version": 0, "weights": None, "worn_by": "both", "older": [], "photos": {}}
+    plain = {"version": 0, "weights": None, "worn_by": Model.worn_by, "older": [], "photos": {}}
     return {"model": name or MINE, "base": base, **plain}
 
 

@@ -36,7 +36,7 @@ def models(store: Store, home: Home) -> list[Document]:
 def model(store: Store, held: Model | None, name: str) -> Document:
     """Everything about one model; None is one that was taught nothing yet."""
     if held is None:
-        return {**_untaught(name), "worn_by": "both", "concepts": [], "versions": []}
+        return {**_untaught(name), "worn_by": Model.worn_by, "concepts": [], "versions": []}
     rows = [asdict(v) for v in store.versions(held.id)]
     versions = [{**row, "retention": {k: v for k, v in row["retention"].items() if k != PAST}} for row in rows]
     return {

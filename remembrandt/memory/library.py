@@ -70,7 +70,7 @@ class Library:
 
     concepts: Sequence[Concept] = ()
     base: str | None = None
-    worn_by: Literal["both", "prompt"] = "both"
+    worn_by: Literal["both", "prompt"] = "prompt"
     loras: Path | None = None
     composition: str = compose.DEFAULT
     load: Callable[..., tuple[Adapter, dict]] = adapters.load

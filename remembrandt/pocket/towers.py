@@ -22,6 +22,7 @@ from remembrandt.pocket import pictures
 from remembrandt.pocket.networks import EYE, PREPROCESSING, SHARED, WIDTH
 
 SHARPNESS = 12.0  # of naming by cosine: to tell 1,300 words apart at it takes cosines half a unit apart
+CAPTIONED = 3.0  # the weight of naming a picture beside contrast
 SEEING = 40.0  # of naming a picture: ten words at once leave each a cosine of a third at most
 FADING = 0.6  # a word's state names the word before it this much less than itself, and so on
 
@@ -99,7 +100,7 @@ def loss(
     match = match.masked_fill(same, -1e4)
     contrast = F.cross_entropy(match, truth) + F.cross_entropy(match[:, : len(right)].T, truth)
     ids, mask = coded.input_ids, coded.attention_mask
-    contrast = contrast + captioned(shown, names.seen, ids[: len(right)], mask[: len(right)])
+    contrast = contrast + CAPTIONED * captioned(shown, names.seen, ids[: len(right)], mask[: len(right)])
     if not said.requires_grad:  # a text tower that stands
         return contrast
     return contrast + 0.5 * naming(out.last_hidden_state.float(), names.said, ids, mask)

@@ -30,7 +30,7 @@ class Lora:
     feed_forward: bool = option(False, "teach the layers after each attention too: holds more, bleeds more")
     vectors: int = option(1, "embedding rows of the identifier", low=1, high=16)
     warmup: int = option(10, "steps over which the learning rate rises", low=0)
-    dropout: float = option(0.1, "share of examples whose prompt is dropped, for guidance", low=0, high=1)
+    dropout: float = option(0.0, "share of examples whose prompt is dropped, for wear without it", low=0, high=1)
     clip: float = option(1.0, "largest norm of the gradient", low=0)
     checkpoint_every: int = option(100, "steps between checkpoints", low=0)
     gradient_accumulation: int = ACCUMULATION()

@@ -32,9 +32,7 @@ class Oft:
     angle: float = option(60.0, "degrees that no plane is turned beyond", low=0.1, high=179)
     vectors: int = option(1, "embedding rows of the identifier", low=1, high=16)
     warmup: int = option(10, "steps over which the learning rate rises", low=0)
-    dropout: float = option(
-        0.1, "share of examples whose prompt is dropped, for guidance", low=0, high=1
-    )
+    dropout: float = option(0.0, "share of examples whose prompt is dropped, for wear without it", low=0, high=1)
     clip: float = option(1.0, "largest norm of the gradient", low=0)
     checkpoint_every: int = option(100, "steps between checkpoints", low=0)
     gradient_accumulation: int = ACCUMULATION()

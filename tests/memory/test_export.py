@@ -29,7 +29,8 @@ def library(tiny, tmp_path_factory):
     }
     for word, made in taught.items():
         adapters.save(made, folder / word, {"base": tiny.digest})
-    return Library([Concept(w, w, "dog", folder=folder / w) for w in taught], tiny.digest)
+    concepts = [Concept(w, w, "dog", folder=folder / w) for w in taught]
+    return Library(concepts, tiny.digest, worn_by="both")  # as whoever opens an export wears it
 
 
 def written(to, tiny, library, word, folder, **rest):

@@ -33,7 +33,7 @@ def test_diffusers_paints_the_same_without_arguments(pocket):  # details 27
 
 
 def test_what_ships_paints_and_reads_as_its_published_figures_say(pocket):
-    """Few questions, so well below `benchmarks/exam.json`; weights gone wrong, or judges that read noise, fall through."""
+    """Few questions, so well below `benchmarks/exam.json`; weights gone wrong and judges of noise fall through."""
     pytest.importorskip("skia", reason="needs the extra [world]")
     from remembrandt.pocket import autoencoder, judging, pictures
     from remembrandt.pocket.exam import exam
