@@ -23,7 +23,7 @@ import httpx
 from PIL import Image
 
 from remembrandt.jobs import varying
-from remembrandt.jobs.given import paths, pictures
+from remembrandt.jobs.given import missing, paths, pictures
 from remembrandt.report import Event, Progress, silent
 from remembrandt.settings import Missing, Wrong
 from remembrandt.studio import Lesson, picture
@@ -67,10 +67,10 @@ class Client:
         job = self._create(f"/concepts/{concept}/promote", params=_given(model=model), json={"to": to})
         return self._lesson(job, progress)
 
-    def generate(self, prompt: str, *, n: int = 1, size=None, image=None, mask=None, **options: Any):
+    def generate(self, prompt: str, *, n: int = 1, size=None, image=None, mask=None, depth=None, **options: Any):
         """Pictures (PIL) with `.recipe`; options and errors as `Studio.generate`."""
-        with pictures(image=image, mask=mask) as given:
-            kept = {k: None if v is None else self.upload(v)["id"] for k, v in given.items()}
+        with pictures(image=image, mask=mask, depth=depth) as given:
+            kept = {k: v if missing(v) else self.upload(v)["id"] for k, v in given.items()}
         asked = _given(prompt=prompt, num_images=n, size=size and "{}x{}".format(*size), **kept, **options)
         answer = self._create("/generate", json=asked)
         return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]

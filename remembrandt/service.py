@@ -243,6 +243,7 @@ class Service:
         image=None,
         mask=None,
         expand: tuple[int, int, int, int] | None = None,
+        depth=None,
         strength: float | None = None,
         grid: Mapping[str, Sequence[Any]] | None = None,
         safety: str | None = None,
@@ -252,8 +253,9 @@ class Service:
         """`n` pictures with their recipes; without a seed, from one that is drawn and told.
 
         An `image` (path, PIL, array or tensor) is painted over as far as `strength` says; with a `mask`, white where it
-        is painted anew, the rest of it stays; with `expand` it is continued by so many pixels on each side. A `grid` of
-        one or two of these options and their values is painted in one batch, the second option's values side by side.
+        is painted anew, the rest of it stays; with `expand` it is continued by so many pixels on each side. `depth`
+        (white is near; "auto", or the folder of an estimator) is its shape. A `grid` of one or two of these options and
+        their values is painted in one batch, the second option's values side by side.
         `safety` says what becomes of pictures in which the family's checker, if it brings one, sees something: `blur`,
         `withhold` (a card in its place), `report` (the default) or `off`.
         `sees` are what `vary` makes of its inputs, each painted `n` times.
@@ -271,13 +273,14 @@ class Service:
             "size": size,
             "strength_of": strength_of,
             "expand": expand,
+            "depth": depth,
             "strength": strength,
             "safety": safety,
         }
         request = wishes.picture(self._store(), self.settings, prompt, model, wish)
         from remembrandt.jobs import work
 
-        with pictures(image=image, mask=mask) as given:
+        with pictures(image=image, mask=mask, depth=depth) as given:
             cells = [{**request, **given, **values} for values in crossed]
             requests = [{**cell, "sees": each} for each in sees for cell in cells] or cells
             painted = work.paint(requests, Files(self._home, "", self._load), progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Worn
-from remembrandt.conditions import spatial
+from remembrandt.conditions import depth, spatial
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, Walk, finish
@@ -32,7 +32,8 @@ class Request:
     adapters of what the prompt names, `composition` how several of them act together (engine/compose.py).
     `image` is uint8 (h, w, 3) of any size, `mask` bool (h, w) of the same, true where it is painted anew,
     `expand` pixels more (left, top, right, bottom), `strength` the share of the walk that is walked: 1 leaves
-    least of the image. `embedding` (D,) stands for the prompt in a family of kind `variations`, whatever the task.
+    least of the image. `depth` (h, w) holds numbers, larger where it is nearer. `embedding` (D,) stands for the
+    prompt in a family of kind `variations`, whatever the task.
     """
 
     prompt: str = ""
@@ -48,6 +49,7 @@ class Request:
     mask: np.ndarray | None = None
     expand: tuple[int, int, int, int] | None = None
     strength: float | None = None
+    depth: np.ndarray | None = None
     embedding: Tensor | None = None
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
@@ -86,9 +88,9 @@ class Start:
     told: dict[str, Any] = field(default_factory=dict)
 
 
-def from_noise(family: Family, request: Request, say: Say) -> Start:
-    """From noise alone, as the prompt or a picture's embedding says."""
-    _channels(family, {family.channels})
+def from_noise(family: Family, request: Request, say: Say, more: int = 0) -> Start:
+    """From noise alone, as the prompt or a picture's embedding says; `more` channels lie beside the latents."""
+    _channels(family, {family.channels + more})
     row, sigmas, shape = _levels(family, request)
     conditions = _said(family, request, say)
 
@@ -102,13 +104,13 @@ def from_noise(family: Family, request: Request, say: Say) -> Start:
     )  # fmt: skip
 
 
-def image_to_image(family: Family, request: Request, say: Say) -> Start:
+def image_to_image(family: Family, request: Request, say: Say, more: int = 0) -> Start:
     """From the image, noised as far as `strength` says (Meng et al. 2021); the last of the steps are walked.
 
     Draws as diffusers does: first the image's latent from its posterior, then the noise.
     """
     assert request.image is not None
-    _channels(family, {family.channels})
+    _channels(family, {family.channels + more})
     row, sigmas, shape = _levels(family, request)
     conditions = _said(family, request, say)
     mean, std = family.encode(spatial.to_tensor(spatial.resized(request.image, _size(request))))
@@ -121,6 +123,19 @@ def image_to_image(family: Family, request: Request, say: Say) -> Start:
         shape, lambda noise: Begun(walk(noise), *conditions), row.total(len(sigmas) - 1),
         lambda sigma: row.t(family.schedule, sigma), told=_of_image(request),
     )  # fmt: skip
+
+
+def depth_to_image(family: Family, request: Request, say: Say) -> Start:
+    """In the shape of a depth, which a UNet of 5 channels sees beside its latents: from noise, or over an image."""
+    assert request.depth is not None
+    start = (from_noise if request.image is None else image_to_image)(family, request, say, 1)
+    near = depth.beside(request.depth, _size(request), family.factor)
+
+    def begin(noise: Noise) -> Begun:
+        begun = start.begin(noise)
+        return replace(begun, **{row: replace(getattr(begun, row), channels=near) for row in ("prompt", "nothing")})
+
+    return replace(start, begin=begin, told={**start.told, "depth": _mark(request.depth)})
 
 
 def inpaint(family: Family, request: Request, say: Say) -> Start:
@@ -168,12 +183,18 @@ def inpaint(family: Family, request: Request, say: Say) -> Start:
 
 @dataclass(frozen=True)
 class Task:
-    """A row: the function, the fields of a request that call it, and the `strength` it takes if none is given."""
+    """A row: the function, the fields of a request that call it, the `strength` it takes of an image if none is given,
+    and the fields that it takes beside those."""
 
     start: Callable[[Family, Request, Say], Start]
     about: str
     needs: tuple[str, ...] = ()
     strength: float = 1.0
+    may: tuple[str, ...] = ()
+
+    def takes(self, given: Sequence[str]) -> bool:
+        """Whether it is what those fields call."""
+        return {*self.needs} <= {*given} <= {*self.needs, *self.may}
 
 
 TASKS: dict[str, Task] = {
@@ -182,6 +203,7 @@ TASKS: dict[str, Task] = {
     "image-to-image": Task(image_to_image, "a picture painted over", ("image",), 0.6),
     "inpaint": Task(inpaint, "a part of a picture painted anew", ("image", "mask")),
     "outpaint": Task(inpaint, "a picture continued beyond its edge", ("image", "expand")),
+    "depth-to-image": Task(depth_to_image, "a picture in the shape of a depth", ("depth",), 0.8, ("image",)),
 }
 
 
@@ -211,10 +233,14 @@ def _said(family: Family, request: Request, say: Say) -> tuple[Condition, Condit
     return Condition(prompt), Condition(nothing)
 
 
+#: What a UNet wants that takes so many channels more than latents have.
+WANTS = {1: "give it --depth", 5: "give it --image and --mask"}
+
+
 def _channels(family: Family, able: set[int]) -> None:
     sees = family.unet.config["in_channels"]
     if sees not in able:
-        hint = "give it --image and --mask" if sees == 2 * family.channels + 1 else "give another model"
+        hint = WANTS.get(sees - family.channels, "give another model")
         raise Wrong(f"{family.name} sees {sees} channels, where this task has {' or '.join(map(str, able))}: {hint}")
 
 
@@ -224,10 +250,14 @@ def _of_image(request: Request) -> dict[str, Any]:
     told: dict[str, Any] = {"strength": request.strength}
     for name in ("image", "mask"):
         if (given := getattr(request, name)) is not None:
-            told[name] = hashlib.sha256(np.ascontiguousarray(given).tobytes()).hexdigest()[:16]
+            told[name] = _mark(given)
     high, wide = request.image.shape[:2]
     if (wide, high) != request.size:
         told["fitted"] = f"{wide}x{high}"
     if request.expand:
         told["expand"] = list(request.expand)
     return told
+
+
+def _mark(given: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(given).tobytes()).hexdigest()[:16]

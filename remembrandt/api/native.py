@@ -18,6 +18,7 @@ from remembrandt.api.problems import Problem
 from remembrandt.api.varied import Seen, sees, varying
 from remembrandt.jobs import arriving, permissions, wishes
 from remembrandt.jobs.gallery import Entered, Failed
+from remembrandt.jobs.hands import AUTO
 from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.jobs.painting import Stopped
 from remembrandt.settings import Wrong, nearest
@@ -48,6 +49,7 @@ class Generate(Seen):
     image: str | None = None
     mask: str | None = None
     expand: tuple[int, int, int, int] | None = None
+    depth: str | None = Field(None, description="white is near; `auto`: estimated of the image")
     strength: float | None = Field(None, ge=0, le=1)
     safety: Literal["blur", "withhold", "report", "off"] | None = None
     format: Literal["png", "jpg", "webp"] = "png"
@@ -78,11 +80,11 @@ def queued(me: Caller, asked: Generate, key: str) -> Entered:
     wish["size"] = asked.size and [int(side) for side in asked.size.split("x")]
     if not varied and (asked.mix or asked.edit):
         raise Wrong("mix and edit are for the task variations")
-    if varied and (asked.mask, asked.strength, asked.expand) != (None, None, None):
-        raise Wrong("variations over HTTP are painted from noise: they take no mask, strength or expand")
+    if varied and any(x is not None for x in (asked.mask, asked.strength, asked.expand, asked.depth)):
+        raise Wrong("variations over HTTP are painted from noise: they take no mask, strength, expand or depth")
     if asked.task is not None and not varied:
         fits(asked)
-    for part in ("image", "mask"):
+    for part in ("image", "mask", *(["depth"] if asked.depth != AUTO else [])):
         wish[part] = None if varied else me.picture(wish[part], time.time() + DAY)
     requests = me.requests(prompts, model, wish)
     if varied:
@@ -97,8 +99,8 @@ def fits(asked: Generate) -> None:
     row = TASKS.get(str(asked.task))
     if row is None:
         raise Wrong(f"there is no task {asked.task!r}.{nearest(str(asked.task), TASKS)} Tasks: {', '.join(TASKS)}")
-    given = tuple(name for name in ("image", "mask", "expand") if getattr(asked, name) is not None)
-    if given != row.needs:
+    given = tuple(name for name in ("image", "mask", "expand", "depth") if getattr(asked, name) is not None)
+    if not row.takes(given):
         raise Wrong(f"{asked.task} takes {' and '.join(row.needs) or 'no picture'}")
 
 

@@ -84,26 +84,26 @@ def _steered(request: Request, family: Family) -> None:
         raise Wrong(f"{family.name} takes an embedding of {width} finite numbers, not {tuple(request.embedding.shape)}")
 
 
-PICTURES = ("image", "mask", "expand")  # what of a request tells its task
+PICTURES = ("image", "mask", "expand", "depth")  # what of a request tells its task
 
 
 def _tasked(request: Request) -> Request:
     """The request with its task, told by what it has, and with the wider picture where it is expanded."""
     given = tuple(name for name in PICTURES if getattr(request, name) is not None)
     given = given or (("embedding",) if request.embedding is not None else ())
-    found = [name for name, row in TASKS.items() if row.needs == given]
+    found = [name for name, row in TASKS.items() if row.takes(given)]
     task = request.task or (found[0] if found else None)
     if task is None:
         raise Wrong(f"no task takes {' and '.join(given)}: mask and expand want an image, and not each other")
     _known("task", task, TASKS)
     row = TASKS[task]
-    if row.needs != given:
+    if not row.takes(given):
         has, needs = (" and ".join(names) or "no picture" for names in (given, row.needs))
         raise Wrong(f"{task} takes {needs}, not {has}")
     if request.image is None and request.strength is not None:
         raise Wrong("strength says how much of an image is painted over: give one, or leave it out")
     _pictures(request)
-    strength = row.strength if request.strength is None else request.strength
+    strength = (row.strength if request.image is not None else 1.0) if request.strength is None else request.strength
     if request.expand is None:
         return replace(request, task=task, strength=strength)
     canvas, mask = spatial.expanded(request.image, request.expand)  # type: ignore[arg-type]
@@ -128,11 +128,12 @@ def _pictures(request: Request) -> None:
 
 
 def _size(request: Request, family: Family) -> tuple[int, int]:
-    """The record's, or what fits the image."""
+    """The record's, or what fits the image, or the depth."""
     side = family.record.size
-    if request.image is None:
+    shape = next((p for p in (request.image, request.depth) if p is not None), None)
+    if shape is None:
         return side, side
-    high, wide = request.image.shape[:2]
+    high, wide = shape.shape[:2]
     return spatial.fitted(wide, high, side, family.factor)
 
 

@@ -44,6 +44,11 @@ def is_one(folder: Path) -> bool:
     return (folder / folders.RECORD).is_file() and "base" in folders.read_json(folder / folders.RECORD)
 
 
+def record(folder: Path) -> dict[str, Any] | None:
+    """What a folder of differences says of itself, without its weights being read."""
+    return folders.read_json(folder / folders.RECORD) if is_one(folder) else None
+
+
 def base_of(folder: Path) -> str:
     """What a folder names as its base."""
     return str(folders.read_json(folder / folders.RECORD)["base"])
@@ -99,6 +104,7 @@ def save(
     folder: Path,
     *,
     name: str,
+    source: str | None = None,
     kind: str | None = None,
     form: str = FLOAT8,
     rank: int = 16,
@@ -107,7 +113,8 @@ def save(
 ) -> Rounding:
     """Write `unet` as what it differs by from the UNet of `base`, whole or not at all; `folder` must be new or empty.
 
-    `load` must find the base by its name. `kind` is that of a family, if another than the base's; `facts` may hold
+    `load` must find the base by `source`, which is its name if nothing is said. `kind` is that of a family, if another
+    than the base's; `facts` may hold what it is for (`task`),
     revision, size, guidance, steps and sampler where they are other than the base's. `form` is float8, half or
     low-rank; no file is larger than `limit` bytes.
     """
@@ -122,7 +129,8 @@ def save(
             held |= FORMS[form](key, tensor - before, rank)
     lazy: Lazy = {key: partial(_same, tensor) for key, tensor in held.items()}
     found = _rounding(old, new, lazy)
-    said = {"name": name, "base": base.name, "base_digest": weights.digest(base.held), "rounding": asdict(found)}
+    said = {"name": name, "base": source or base.name, "base_digest": weights.digest(base.held)}
+    said |= {"of": base.digest, "rounding": asdict(found)}
     said |= {"kind": kind} if kind else {}
     with folders.new(folder) as place:
         (place / "unet").mkdir()

@@ -29,7 +29,7 @@ from remembrandt.settings import Wrong
 __all__ = ["choose_device", "choose_precision", "load", "save", "save_single_file"]
 
 POCKET = "pocket"
-EMBEDDED = {POCKET: "weights", VARIATIONS: "variations", "inpaint": "inpaint"}  # and the folder of each
+EMBEDDED = {POCKET: "weights", VARIATIONS: "variations", "inpaint": "inpaint", "depth": "depth"}  # and their folders
 HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 KINDS = {"guidance": float, "steps": int, "sampler": str, "resize": dict}
 RECORDED = ("size", *KINDS)
@@ -52,6 +52,15 @@ def load(source: str | Path, *, device: str | None = None, precision: str | None
     dtype = PRECISIONS[check_precision(precision) if precision else choose_precision(chosen)]
     place, facts = _found(str(source))
     return _built(_parts(place), facts, chosen, dtype)
+
+
+def folder_of(source: str) -> Path | None:
+    """The folder of a family, if it is here and is one."""
+    try:
+        place = _found(source)[0]
+    except Wrong:
+        return None
+    return place if place.is_dir() else None
 
 
 def _parts(place: Path) -> Parts:

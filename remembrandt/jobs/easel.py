@@ -140,7 +140,7 @@ class Easel:
             safety.known(painting.request.get("safety"))
             known = work.library(painting.request, self.home, painting.lease.read)
             reads = varying.reader(self.engine.family, work.open_picture)
-            asked, painting.said = work.asked_of(painting.request, known, varied=reads)
+            asked, painting.said = work.asked_of(painting.request, known, self.engine.family, varied=reads)
             painting.ticket = self.engine.submit(asked)
         except Exception as fault:
             painting.end(fault)

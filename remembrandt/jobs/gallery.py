@@ -191,13 +191,13 @@ class Gallery:
 
     def _given(self, job: Job, request: Document) -> Document:
         """The request with the files of its pictures, which the job knows as uploads."""
-        store = self.store.of(job.owner)
+        here = self.store.of(job.owner), self.home.path
 
         def placed(some: Document, *names: str) -> Document:
-            kept = {n: str(blobs.get(store, self.home.path, some[n])[1]) for n in names if some.get(n)}
+            kept = {n: str(blobs.get(*here, some[n])[1]) for n in names if some.get(n) not in (None, "auto")}
             return {**some, **kept}
 
-        found = placed(request, "image", "mask")
+        found = placed(request, "image", "mask", "depth")
         if sees := found.get("sees"):
             mix = [placed(each, "picture") for each in sees["mix"]]
             found["sees"] = {**placed(sees, "picture"), "mix": mix}

@@ -18,7 +18,7 @@ from remembrandt.settings import Wrong
 @contextmanager
 def paths(images: Any) -> Iterator[Any]:
     """A folder as a path, several pictures as a list of paths; those in memory lie in a while's
-    folder. Arrays are (h, w, 3) uint8; tensors (3, h, w) in [-1, 1].
+    folder. Arrays are (h, w, 3) uint8; tensors (3, h, w) in [-1, 1]; a depth may be (h, w) of floats.
     """
     if images is None:
         yield None
@@ -37,9 +37,14 @@ def pictures(**images: Any) -> Iterator[dict[str, str | None]]:
     """Single pictures by name, each as the path of a file; None stays None."""
     with tempfile.TemporaryDirectory() as folder:
         yield {
-            name: None if image is None else str(path(image, Path(folder) / f"{name}.png").absolute())
+            name: str(path(image, Path(folder) / f"{name}.png").absolute()) if not missing(image) else image
             for name, image in images.items()
         }
+
+
+def missing(image: Any) -> bool:
+    """Whether there is no picture, or one that is left to be found: a depth, which is estimated."""
+    return image is None or (isinstance(image, str) and image == "auto")
 
 
 def path(image: Any, place: Path) -> Path:
@@ -57,6 +62,8 @@ def _array(image: Any) -> np.ndarray:
         image = (image.detach().float().cpu().numpy() + 1) * 127.5
         image = np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0)
     array = np.asarray(image)
+    if array.ndim == 2 and array.dtype.kind == "f":  # a depth
+        return ((array - array.min()) / (np.ptp(array) or 1) * 65535).astype(np.uint16)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4):
         raise Wrong(
             f"a picture must be a path, a PIL picture, an array (h, w, 3) of uint8 or a tensor"

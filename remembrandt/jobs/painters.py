@@ -12,7 +12,8 @@ from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store
 
 MINE, PRETRAINED, POCKET, VARIATIONS, INPAINT = "mine", "pretrained", "pocket", "variations", "inpaint"
-RESERVED = (PRETRAINED, VARIATIONS, INPAINT, POCKET)
+TASKS = (VARIATIONS, INPAINT, "depth")  # embedded painters for one task
+RESERVED = (PRETRAINED, POCKET, *TASKS)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 Document = dict[str, Any]
 
@@ -78,7 +79,7 @@ def spelled(base: str) -> str:
 
 def _source(store: Store, name: str | None) -> str:
     added = store.families()
-    if name in (VARIATIONS, INPAINT):
+    if name in TASKS:
         return str(name)
     if name in (None, MINE, PRETRAINED, POCKET):
         return POCKET

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from remembrandt.jobs import painters
-from remembrandt.jobs.painters import INPAINT, MINE, POCKET, PRETRAINED, VARIATIONS
+from remembrandt.jobs import hands, painters
+from remembrandt.jobs.painters import MINE, POCKET, PRETRAINED, TASKS
 from remembrandt.settings import Missing, Settings, Wrong, nearest
 from remembrandt.store.store import Store
 
@@ -19,6 +19,8 @@ Document = dict[str, Any]
 def picture(store: Store, settings: Settings, prompt: str, model: str | None, wish: Mapping[str, Any]) -> Document:
     """A request of one prompt; without a seed, from one that is drawn and told."""
     wanted = {k: wish.get(k) for k in ("sampler", "steps", "guidance", "size", "image", "mask", "strength", "safety")}
+    if task := hands.wanted(wish):
+        wanted |= {"depth": wish["depth"], "hand": {"task": task, "families": [*store.families().values()]}}
     expand, seed = wish.get("expand"), wish.get("seed")
     return {
         "prompt": prompt,
@@ -40,7 +42,7 @@ def model(store: Store, name: str | None, scope: str | None = None, identifier: 
     No path and no hub id: who asks over the net does not say what this machine loads.
     """
     if name is not None:
-        known = [MINE, PRETRAINED, POCKET, VARIATIONS, INPAINT, *store.families(), *(m.name for m in store.models())]
+        known = [MINE, PRETRAINED, POCKET, *TASKS, *store.families(), *(m.name for m in store.models())]
         if name not in known:
             raise Missing(f"there is no model {name!r}.{nearest(name, known)} GET /models lists them")
         return name

@@ -26,7 +26,7 @@ from remembrandt.engine import recipe, safety
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
-from remembrandt.jobs import copying, replay, varying
+from remembrandt.jobs import copying, hands, replay, varying
 from remembrandt.jobs.files import Files, Home, read
 from remembrandt.jobs.snapshot import Known
 from remembrandt.memory import consolidation, lesson
@@ -129,7 +129,7 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
         progress(Event("painting", 0, 1, message=notice))
     opened = cache(open_picture)  # once for all cells of a grid
     varied = varying.reader(family, opened)
-    asked, said = zip(*(asked_of(request, known, opened, varied) for request in requests), strict=True)
+    asked, said = zip(*(asked_of(request, known, family, opened, varied) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
     found = []
     for request, pictures, own, policy in zip(requests, painted, said, policies, strict=True):
@@ -142,11 +142,13 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
 def asked_of(
     request: Document,
     known: Library,
+    family: Family,
     opened: Callable[[str, str | None], Any] | None = None,
     varied: varying.Varied | None = None,
 ) -> tuple[Request, Document]:
     """What the engine is asked for, and what the recipe says beside what the engine knows; `varied` reads pictures."""
     opened = opened or open_picture
+    image = opened("image", request.get("image"))
     embedding, seen = varied(request) if varied and "sees" in request else (None, {})
     prompt = "" if "sees" in request else request["prompt"]  # it is in the embedding
     called = known.call_up(prompt, request["negative"], request["strengths"])
@@ -159,8 +161,9 @@ def asked_of(
         steps=request["steps"],
         guidance=request["guidance"],
         size=request["size"] and tuple(request["size"]),
-        image=opened("image", request.get("image")),
+        image=image,
         mask=opened("mask", request.get("mask")),
+        depth=hands.near(request.get("depth"), image, family),
         expand=request.get("expand") and tuple(request["expand"]),
         strength=request.get("strength"),
         embedding=embedding,
@@ -212,7 +215,9 @@ def based(request: Document, files: Files, *, own: bool = False) -> Family:
 
 
 def standing(request: Document, home: Home) -> str | Path:
-    """Where the weights of a model lie: its own, the home's copy of its base, or the original."""
+    """Where the weights lie: its base's for a task, the model's own, the home's copy of its base, or the original."""
+    if (hand := hands.hand(request)) is not None:
+        return hand
     own = request.get("weights") or request["base"]["folder"]
     return home.path / own if own else request["base"]["source"]
 

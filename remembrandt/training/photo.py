@@ -71,6 +71,15 @@ def whole(path: Path) -> np.ndarray:
         return np.asarray(_srgb(_open(path, 10**6)[0])[0])
 
 
+def grey(path: Path) -> np.ndarray:
+    """The picture's brightness (h, w), fp32, as deep as the file is; raises `Wrong` as `prepare` does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture = _open(path, 10**6)[0]
+        deep = picture if picture.mode.startswith(("I", "F")) else _srgb(picture)[0].convert("L")
+        return np.asarray(deep).astype(np.float32)
+
+
 def mask(path: Path, like: Photo) -> np.ndarray:
     """The mask at `path` as the square of its photo, uint8 (s, s): its alpha where it has one, else its brightness.
 
