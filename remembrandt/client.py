@@ -70,7 +70,7 @@ class Client:
     def generate(self, prompt: str, *, n: int = 1, size=None, image=None, mask=None, depth=None, **options: Any):
         """Pictures (PIL) with `.recipe`; options and errors as `Studio.generate`."""
         with pictures(image=image, mask=mask, depth=depth) as given:
-            kept = {k: v if missing(v) else self.upload(v)["id"] for k, v in given.items()}
+            kept = {k: v if v is None or missing(v) else self.upload(v)["id"] for k, v in given.items()}
         asked = _given(prompt=prompt, num_images=n, size=size and "{}x{}".format(*size), **kept, **options)
         answer = self._create("/generate", json=asked)
         return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]

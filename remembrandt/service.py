@@ -244,6 +244,8 @@ class Service:
         mask=None,
         expand: tuple[int, int, int, int] | None = None,
         depth=None,
+        upscale: bool = False,
+        level: int | None = None,
         strength: float | None = None,
         grid: Mapping[str, Sequence[Any]] | None = None,
         safety: str | None = None,
@@ -258,6 +260,7 @@ class Service:
         their values is painted in one batch, the second option's values side by side.
         `safety` says what becomes of pictures in which the family's checker, if it brings one, sees something: `blur`,
         `withhold` (a card in its place), `report` (the default) or `off`.
+        `upscale`: four times as large, from an `image` as it is, or what is painted; `level` of noise.
         `sees` are what `vary` makes of its inputs, each painted `n` times.
         """
         if grid and len(sees) > 1:
@@ -274,16 +277,18 @@ class Service:
             "strength_of": strength_of,
             "expand": expand,
             "depth": depth,
+            "upscale": upscale,
+            "level": level,
             "strength": strength,
             "safety": safety,
         }
         request = wishes.picture(self._store(), self.settings, prompt, model, wish)
-        from remembrandt.jobs import work
+        from remembrandt.jobs import upscaling
 
         with pictures(image=image, mask=mask, depth=depth) as given:
             cells = [{**request, **given, **values} for values in crossed]
             requests = [{**cell, "sees": each} for each in sees for cell in cells] or cells
-            painted = work.paint(requests, Files(self._home, "", self._load), progress)
+            painted = upscaling.paint(requests, Files(self._home, "", self._load), progress)
         return [p for pictures in painted for p in pictures]
 
     def vary(

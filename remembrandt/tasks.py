@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Worn
-from remembrandt.conditions import depth, spatial
+from remembrandt.conditions import depth, enlarging, spatial
 from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, Walk, finish
@@ -32,7 +32,8 @@ class Request:
     adapters of what the prompt names, `composition` how several of them act together (engine/compose.py).
     `image` is uint8 (h, w, 3) of any size, `mask` bool (h, w) of the same, true where it is painted anew,
     `expand` pixels more (left, top, right, bottom), `strength` the share of the walk that is walked: 1 leaves
-    least of the image. `depth` (h, w) holds numbers, larger where it is nearer. `embedding` (D,) stands for the
+    least of the image. `depth` (h, w) holds numbers, larger where it is nearer. `level` of 1000 is the noise on a
+    picture that is enlarged. `embedding` (D,) stands for the
     prompt in a family of kind `variations`, whatever the task.
     """
 
@@ -50,6 +51,7 @@ class Request:
     expand: tuple[int, int, int, int] | None = None
     strength: float | None = None
     depth: np.ndarray | None = None
+    level: int = enlarging.LEVEL
     embedding: Tensor | None = None
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
@@ -75,9 +77,9 @@ class Begun:
 class Start:
     """All that a request's pictures share before their first step.
 
-    `shape` (1, c, h, w) is a latent's; `begin` begins one picture, which takes `calls` model calls; `t` gives the
-    timestep at which the network is asked about a level; `finish` is done to the decoded pixels; `told` joins the
-    recipe.
+    `shape` (1, c, h, w) is a latent's, `windows` what of it is seen at once, if not all; `begin` begins one
+    picture, which takes `calls` model calls; `t` gives the timestep at which the network is asked about a level;
+    `finish` is done to the decoded pixels; `told` joins the recipe.
     """
 
     shape: tuple[int, int, int, int]
@@ -86,6 +88,7 @@ class Start:
     t: Callable[[float], float]
     finish: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
     told: dict[str, Any] = field(default_factory=dict)
+    windows: enlarging.Windows | None = None
 
 
 def from_noise(family: Family, request: Request, say: Say, more: int = 0) -> Start:
@@ -136,6 +139,30 @@ def depth_to_image(family: Family, request: Request, say: Say) -> Start:
         return replace(begun, **{row: replace(getattr(begun, row), channels=near) for row in ("prompt", "nothing")})
 
     return replace(start, begin=begin, told={**start.told, "depth": _mark(request.depth)})
+
+
+def upscale(family: Family, request: Request, say: Say) -> Start:
+    """The image enlarged: a UNet sees it, noised to a level, beside the latents. Large ones are seen in windows.
+
+    Draws as diffusers does: first the noise on the image, then that of the latents.
+    """
+    assert request.image is not None
+    step = enlarging.fold(family)
+    if step is None:
+        _channels(family, {family.channels + 3})
+    start = from_noise(family, request, say, 3 * (step or 1) ** 2)
+    small, level = enlarging.small(enlarging.padded(request.image, step or 1)), request.level
+    high, wide = (side * family.factor // (step or 1) for side in request.image.shape[:2])
+
+    def begin(noise: Noise) -> Begun:
+        seen = enlarging.beside(family, small, noise(tuple(small.shape)), level)
+        begun = start.begin(noise)
+        both = {row: replace(getattr(begun, row), channels=seen, label=level) for row in ("prompt", "nothing")}
+        return replace(begun, **both)
+
+    told = {"image": _mark(request.image), "level": level}
+    cut = enlarging.windows(family, (start.shape[2], start.shape[3]))
+    return replace(start, begin=begin, finish=lambda pixels: pixels[:high, :wide], told=told, windows=cut)
 
 
 def inpaint(family: Family, request: Request, say: Say) -> Start:
@@ -204,6 +231,7 @@ TASKS: dict[str, Task] = {
     "inpaint": Task(inpaint, "a part of a picture painted anew", ("image", "mask")),
     "outpaint": Task(inpaint, "a picture continued beyond its edge", ("image", "expand")),
     "depth-to-image": Task(depth_to_image, "a picture in the shape of a depth", ("depth",), 0.8, ("image",)),
+    "upscale": Task(upscale, "a picture enlarged four times", ("image",)),
 }
 
 
@@ -235,6 +263,7 @@ def _said(family: Family, request: Request, say: Say) -> tuple[Condition, Condit
 
 #: What a UNet wants that takes so many channels more than latents have.
 WANTS = {1: "give it --depth", 5: "give it --image and --mask"}
+WANTS |= {more: "give it --image and --upscale" for more in (3, 12)}
 
 
 def _channels(family: Family, able: set[int]) -> None:

@@ -28,6 +28,10 @@ def taught(tiny_folder, tmp_path_factory):
     with torch.no_grad():
         made.conv_in.weight[:, 4:].normal_(generator=torch.Generator().manual_seed(0))
     delta.save(base, made, place / "deep", name="deep", source=str(tiny_folder), facts={"task": "depth"})
+    large = load(tiny_folder, device="cpu", precision="fp32").unet
+    channels(large, 16)
+    told = {"task": "upscale", "steps": 2}
+    delta.save(base, large, place / "large", name="large", source=str(tiny_folder), facts=told)
     return service, lesson, place / "deep"
 
 
@@ -47,3 +51,19 @@ def test_a_taught_concept_in_the_shape_of_a_depth(taught):
     with pytest.raises(Wrong, match="the depth is 24x24, the image 128x128"):
         service.paint("a dog", depth=NEAR, image=SCENE, **asked)
     assert service.paint("a dog", image=SCENE, depth=Image.fromarray(SCENE), **asked)[0].recipe["strength"] == 0.8
+
+
+def test_what_is_painted_is_enlarged_and_so_is_a_picture(taught):
+    service, lesson, folder = taught
+    asked = {"seed": 4, "steps": 2, "upscale": True}
+    with pytest.raises(Wrong, match="there is no model that enlarges for mine: `remembrandt train FAMILY upscale`"):
+        service.paint("a dog", **asked)
+    service.add_family("large", str(folder.with_name("large")))
+    prompt = f"a {lesson['identifier']} dog"
+    one, two = service.paint(prompt, n=2, size=(64, 64), level=0, **asked)
+    assert one.pixels.shape == (256, 256, 3) and (one.recipe["seed"], two.recipe["seed"]) == (4, 5)
+    assert one.recipe["task"] == "upscale" and one.recipe["level"] == 0 and one.recipe["size"] == "256x256"
+    first = service.paint(prompt, size=(64, 64), seed=4, steps=2)[0]
+    assert one.recipe["enlarges"] == first.recipe and one.recipe["concepts"] == [lesson["identifier"]]
+    again = service.paint(prompt, image=first.pixels, upscale=True, level=0, seed=4)[0]
+    assert np.array_equal(again.pixels, one.pixels)

@@ -18,7 +18,7 @@ from remembrandt.api.problems import Problem
 from remembrandt.api.varied import Seen, sees, varying
 from remembrandt.jobs import arriving, permissions, wishes
 from remembrandt.jobs.gallery import Entered, Failed
-from remembrandt.jobs.hands import AUTO
+from remembrandt.jobs.hands import AUTO, LARGE, alone
 from remembrandt.jobs.painters import VARIATIONS
 from remembrandt.jobs.painting import Stopped
 from remembrandt.settings import Wrong, nearest
@@ -50,6 +50,8 @@ class Generate(Seen):
     mask: str | None = None
     expand: tuple[int, int, int, int] | None = None
     depth: str | None = Field(None, description="white is near; `auto`: estimated of the image")
+    upscale: bool = Field(False, description="the image, four times as large")
+    level: int | None = Field(None, ge=0, le=350, description="of noise on an image that is enlarged; 20")
     strength: float | None = Field(None, ge=0, le=1)
     safety: Literal["blur", "withhold", "report", "off"] | None = None
     format: Literal["png", "jpg", "webp"] = "png"
@@ -82,6 +84,9 @@ def queued(me: Caller, asked: Generate, key: str) -> Entered:
         raise Wrong("mix and edit are for the task variations")
     if varied and any(x is not None for x in (asked.mask, asked.strength, asked.expand, asked.depth)):
         raise Wrong("variations over HTTP are painted from noise: they take no mask, strength, expand or depth")
+    wish["upscale"] = asked.upscale or asked.task == LARGE
+    if wish["upscale"] and not alone(wish):
+        raise Wrong("upscale over HTTP enlarges an image as it is: send the picture that was painted as the image")
     if asked.task is not None and not varied:
         fits(asked)
     for part in ("image", "mask", *(["depth"] if asked.depth != AUTO else [])):

@@ -25,9 +25,9 @@ class Noise:
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._at = lru_cache(maxsize=256)(self._value)
 
-    def __call__(self) -> Tensor:
-        """The next standard normal draw."""
-        return torch.randn(self.shape, generator=self._generator, dtype=torch.float32)
+    def __call__(self, shape: tuple[int, ...] | None = None) -> Tensor:
+        """The next standard normal draw, of another `shape` if one is given."""
+        return torch.randn(shape or self.shape, generator=self._generator, dtype=torch.float32)
 
     def path(self, s: float, t: float) -> Tensor:
         """The increment of the path over log sigma from level `s` down to `t`, scaled to unit variance.

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Wardrobe
-from remembrandt.conditions.condition import Condition
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine import compose
 from remembrandt.engine.compose import Look, Regions
 from remembrandt.engine.lean import Lean
 from remembrandt.engine.request import Request, described, settled
+from remembrandt.engine.rows import Row, each, joined
 from remembrandt.engine.texts import Texts
 from remembrandt.family.family import Family, NotFinite
 from remembrandt.report import Event, Progress, silent
@@ -74,24 +74,6 @@ class Ticket:
         return [self._done[k] for k in sorted(self._done)]
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One row of a batch: a latent at a level, what steers it, what it wears."""
-
-    x: Tensor
-    sigma: float
-    t: float
-    condition: Condition
-    outfit: Outfit
-    regions: Regions | None = None  # to be told where its cross-attention looks
-
-    @property
-    def key(self) -> tuple:
-        """Rows with the same key can share a call."""
-        extra = self.condition.channels
-        return self.x.shape, self.condition.tokens.shape, None if extra is None else extra.shape
-
-
 @dataclass(eq=False)
 class Picture:
     """One picture under way, at the level where its sampler waits for an estimate."""
@@ -135,7 +117,7 @@ class Picture:
             nothing = Row(self.x, self.sigma, t, begun.nothing, look.nothing)
             nothing = nothings.setdefault(look.nothing, nothing)
             found += {0: [nothing], 1: [prompt]}.get(self.ticket.request.guidance, [prompt, nothing])  # type: ignore[call-overload]
-        return found
+        return each(found, self.start.windows)
 
     def send(self, estimates: Sequence[Tensor]) -> Tensor | None:
         """Guide and go on: the latent to decode if that was the last step."""
@@ -151,6 +133,7 @@ class Picture:
 
     def guided(self, estimates: Sequence[Tensor]) -> Tensor:
         """One estimate from those of `rows`: each look guided, each place by its own."""
+        estimates = joined(estimates, self.start.windows)
         each, found = len(estimates) // len(self.looks), []
         for prompt, *nothing in (estimates[k : k + each] for k in range(0, len(estimates), each)):
             found.append(torch.lerp(nothing[0], prompt, self.ticket.request.guidance) if nothing else prompt)  # type: ignore[arg-type]
@@ -235,7 +218,8 @@ class Engine:
     def _finish(self, picture: Picture, latent: Tensor) -> None:
         ticket = picture.ticket
         try:
-            pixels = picture.start.finish(self.family.decode(latent)[0])
+            tiled = {"tiled": True} if picture.start.windows else {}
+            pixels = picture.start.finish(self.family.decode(latent, **tiled)[0])
         except UNPAINTED as fault:
             ticket.error = fault
             self.cancel(ticket)
@@ -278,6 +262,7 @@ class Engine:
 
     def _denoise(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         extra = [row.condition.channels for row in rows if row.condition.channels is not None]
+        labels = [row.condition.label for row in rows if row.condition.label is not None]
         unet, x = self.family.unet, torch.cat([row.x for row in rows])
         watching = compose.watched(unet, [row.regions for row in rows], x.shape[2:])
         with self._lean(unet, x[:, 0].numel()), self._wardrobe([row.outfit for row in rows]), watching:
@@ -287,6 +272,7 @@ class Engine:
                 torch.tensor([row.t for row in rows]),
                 torch.cat([row.condition.tokens for row in rows]),
                 torch.cat(extra) if extra else None,
+                torch.tensor(labels) if labels else None,
             ).split(1)
 
 

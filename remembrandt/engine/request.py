@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from remembrandt.conditions import spatial
+from remembrandt.conditions import enlarging, spatial
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine.compose import WAYS
 from remembrandt.family.family import Family
@@ -24,7 +24,8 @@ def settled(request: Request, family: Family) -> Request:
     """The request with the family's defaults filled in; `Wrong` if it cannot be painted."""
     record = family.record
     _steered(request, family)
-    request = _tasked(request)
+    request = _tasked(request, family)
+    enlarged = request.task == "upscale"
     full = replace(
         request,
         sampler=record.sampler if request.sampler is None else request.sampler,
@@ -43,8 +44,9 @@ def settled(request: Request, family: Family) -> Request:
         _within("an adapter's strength", worn.strength, -10, 10, Real)
     if len(full.size or ()) != 2:
         raise Wrong(f"the size is (width, height), for example (512, 512), not {full.size}")
+    _within("the level of noise", full.level, 0, enlarging.NOISIEST)
     for side in full.size or ():
-        _within("each side of the size", side, 64, 2048)
+        _within("each side of the size", side, 8 if enlarged else 64, MOST if enlarged else 2048)
         if side % family.factor:
             step = family.factor
             raise Wrong(f"each side of the size must be a multiple of {step}, not {side}")
@@ -84,10 +86,11 @@ def _steered(request: Request, family: Family) -> None:
         raise Wrong(f"{family.name} takes an embedding of {width} finite numbers, not {tuple(request.embedding.shape)}")
 
 
+MOST = 8192  # pixels a side of what is enlarged
 PICTURES = ("image", "mask", "expand", "depth")  # what of a request tells its task
 
 
-def _tasked(request: Request) -> Request:
+def _tasked(request: Request, family: Family) -> Request:
     """The request with its task, told by what it has, and with the wider picture where it is expanded."""
     given = tuple(name for name in PICTURES if getattr(request, name) is not None)
     given = given or (("embedding",) if request.embedding is not None else ())
@@ -100,6 +103,8 @@ def _tasked(request: Request) -> Request:
     if not row.takes(given):
         has, needs = (" and ".join(names) or "no picture" for names in (given, row.needs))
         raise Wrong(f"{task} takes {needs}, not {has}")
+    if task == "upscale":
+        return _enlarged(replace(request, task=task), family)
     if request.image is None and request.strength is not None:
         raise Wrong("strength says how much of an image is painted over: give one, or leave it out")
     _pictures(request)
@@ -108,6 +113,19 @@ def _tasked(request: Request) -> Request:
         return replace(request, task=task, strength=strength)
     canvas, mask = spatial.expanded(request.image, request.expand)  # type: ignore[arg-type]
     return replace(request, task=task, strength=strength, image=canvas, mask=mask)
+
+
+def _enlarged(request: Request, family: Family) -> Request:
+    """The request with the size that its image is enlarged to; what concepts do is summed, since windows see parts."""
+    _pictures(request)
+    if request.size is not None or request.strength is not None:
+        raise Wrong("a picture is enlarged as it is: leave out --size and --strength")
+    step = enlarging.fold(family) or 1
+    high, wide = enlarging.padded(request.image, step).shape[:2]  # type: ignore[arg-type]
+    size = (wide * family.factor // step, high * family.factor // step)
+    if max(size) > MOST:
+        raise Wrong("enlarged the picture is {}x{}, and sides are at most {}: give a smaller one".format(*size, MOST))
+    return replace(request, strength=1.0, size=size, composition=Request.composition)
 
 
 def _pictures(request: Request) -> None:

@@ -50,7 +50,8 @@ class Family:
 
     `kind` says what steers its UNet. One of kind `variations` may lack tokenizer and text encoder: `reads` says so.
     `folder` is where they were loaded from, a folder or a single file; `dtype` is the type that the
-    UNet computes in. `notices` are what a user should be told of how it was read.
+    UNet computes in. `lower` is the noise (of a scheduler's configuration) of the small pictures that an upscaler sees,
+    if its folder tells. `notices` are what a user should be told of how it was read.
 
     Text encoder and autoencoder are held in fp32 wherever fp16 is not asked for:
     prompts and photos are encoded once, and bf16 has too few digits for that. Under bf16 only the
@@ -72,6 +73,7 @@ class Family:
     dtype: torch.dtype
     stored: Mapping[str, weights.Lazy] | None = field(default=None, repr=False)
     kind: str = TEXT
+    lower: Mapping[str, Any] | None = None
     notices: tuple[str, ...] = ()
 
     @property
@@ -88,6 +90,11 @@ class Family:
     def digest(self) -> str:
         """A sha256 of the values of the weights as they were loaded, whatever files held them."""
         return weights.digest({part: self.held[part] for part in PARTS[self.kind]})
+
+    @property
+    def classes(self) -> bool:
+        """Whether its UNet is told a class."""
+        return self.unet.config["num_class_embeds"] is not None
 
     @property
     def eye(self) -> int:
@@ -114,18 +121,21 @@ class Family:
         return found.mean.float() * scale, found.std.float() * scale
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> np.ndarray:
+    def decode(self, latents: Tensor, tiled: bool = False) -> np.ndarray:
         """Scaled latents (n, c, h, w) to uint8 pixels (n, H, W, 3); `NotFinite` if one is not.
+
+        `tiled`: piece by piece, the pieces fading into one another, which takes the memory of one piece.
 
         One picture at a time: its pixels do not depend on its neighbours, nor the memory on n.
         """
-        return np.concatenate([self._decode(x) for x in latents.split(1)])
+        return np.concatenate([self._decode(x, tiled) for x in latents.split(1)])
 
-    def _decode(self, latent: Tensor) -> np.ndarray:
+    def _decode(self, latent: Tensor, tiled: bool) -> np.ndarray:
         z = latent.to(self.device).float() / self.vae.config["scaling_factor"]
         half = self.dtype == torch.bfloat16
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            x = self.vae.decode(z.to(self.vae.dtype)).sample.float()  # type: ignore[union-attr]
+            decode = self.vae.tiled_decode if tiled else self.vae.decode
+            x = decode(z.to(self.vae.dtype)).sample.float()  # type: ignore[union-attr]
         if not torch.isfinite(x).all():
             raise NotFinite(
                 f"the picture is not finite ({self.precision} on {self.device.type}):"
@@ -141,15 +151,20 @@ class Family:
         return next(name for name, dtype in PRECISIONS.items() if dtype == self.dtype)
 
     @torch.no_grad()
-    def denoise(self, x: Tensor, sigmas: Tensor, ts: Tensor, tokens: Tensor, extra: Tensor | None = None) -> Tensor:
+    def denoise(
+        self, x: Tensor, sigmas: Tensor, ts: Tensor, tokens: Tensor, extra: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """The clean latents that the UNet sees in `x` (n, c, h, w), fp32.
 
         `x` = clean + sigma * noise, row i at `sigmas[i]` and time `ts[i]` (fractional is fine),
-        under `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents.
+        under `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents,
+        `labels` (n,) the classes that a UNet with classes is told.
         """
         sigma = sigmas.to(x.device, torch.float32).view(-1, 1, 1, 1)
         seen = parametrisation.scale_in(x, sigma)
         seen = seen if extra is None else torch.cat([seen, extra.to(seen)], 1)
         kind = self.unet.dtype
-        out = self.unet(seen.to(kind), ts.to(x.device), tokens.to(x.device, kind)).sample
+        told = {"class_labels": labels.to(x.device)} if labels is not None and self.classes else {}
+        out = self.unet(seen.to(kind), ts.to(x.device), tokens.to(x.device, kind), **told).sample
         return parametrisation.x0(self.schedule.prediction, out.float(), x, sigma)

@@ -26,7 +26,7 @@ TEXT, VARIATIONS = "text-to-image", "variations"  # the kinds of families
 #: Pipelines of kind `variations`; the second is Lambda's own, whose image encoder is a whole CLIP.
 EMBEDDING = ("StableDiffusionImageVariationPipeline", "StableDiffusionImageEmbedPipeline")
 SEEN = Path("feature_extractor") / "preprocessor_config.json"
-CHECKER = "safety_checker"
+CHECKER, LOWER = "safety_checker", "low_res_scheduler"
 KEPT = ("judges", "feature_extractor", "text_encoder/projection.safetensors", CHECKER)
 STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 #: What the VAE folders of 1.x call their attention.
@@ -46,6 +46,8 @@ def read(folder: Path) -> Parts:
     reads = all((folder / n).is_dir() for n in ("text_encoder", "tokenizer"))
     networks = [n for n in ("text_encoder",) if reads] + ["unet", "vae"]
     networks += [n for n in ("image_encoder",) if (folder / n).is_dir()]
+    if (folder / LOWER).is_dir():
+        said["lower"] = noise(read_json(folder / LOWER / "scheduler_config.json"))
     return Parts(
         folder,
         {name: read_json(folder / name / "config.json") for name in networks},
@@ -149,8 +151,11 @@ def _write(family: Family, folder: Path, limit: int) -> None:
             _copy(family.folder / kept, folder / kept)
     if family.kind == VARIATIONS:
         _preprocessing(family, folder)
-    repaints = family.unet.config["in_channels"] > family.channels
-    write_json(folder / "model_index.json", index((folder / "feature_extractor").is_dir(), family.kind, repaints))
+    if family.lower:
+        (folder / LOWER).mkdir()
+        write_json(folder / LOWER / "scheduler_config.json", {**family.lower, "_class_name": "DDPMScheduler"})
+    more = family.unet.config["in_channels"] - family.channels
+    write_json(folder / "model_index.json", index((folder / "feature_extractor").is_dir(), family.kind, more))
 
 
 def _preprocessing(family: Family, folder: Path) -> None:
@@ -196,13 +201,22 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def index(extractor: bool, kind: str = TEXT, repaints: bool = False) -> dict[str, Any]:
+#: The pipelines of Stable Diffusion by the channels that lie beside the latents, and what else they are made of.
+PIPELINES: dict[int, tuple[str, dict[str, list]]] = {
+    1: ("Depth2Img", {"depth_estimator": [None, None]}),
+    3: ("Upscale", {LOWER: ["diffusers", "DDPMScheduler"], "watermarker": [None, None]}),
+    5: ("Inpaint", {}),
+}
+
+
+def index(extractor: bool, kind: str = TEXT, more: int = 0) -> dict[str, Any]:
     """The image encoder of a family that reads is ours to use: its pipeline takes one only for IP-adapters."""
     sees = kind == VARIATIONS
     tower = {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"] if sees else [None, None]}
     texts = {"text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"]}
-    return tower | ({} if sees else texts) | {
-        "_class_name": EMBEDDING[0] if sees else f"StableDiffusion{'Inpaint' * repaints}Pipeline",
+    name, also = PIPELINES.get(more, ("", {}))
+    return also | (tower if sees or not also else {}) | ({} if sees else texts) | {
+        "_class_name": EMBEDDING[0] if sees else f"StableDiffusion{name}Pipeline",
         "feature_extractor": ["transformers", "CLIPImageProcessor"] if extractor else [None, None],
         "requires_safety_checker": False,
         "safety_checker": [None, None],

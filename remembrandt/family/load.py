@@ -29,7 +29,8 @@ from remembrandt.settings import Wrong
 __all__ = ["choose_device", "choose_precision", "load", "save", "save_single_file"]
 
 POCKET = "pocket"
-EMBEDDED = {POCKET: "weights", VARIATIONS: "variations", "inpaint": "inpaint", "depth": "depth"}  # and their folders
+EMBEDDED = {POCKET: "weights", VARIATIONS: "variations", "inpaint": "inpaint"}  # and their folders
+EMBEDDED |= {name: name for name in ("depth", "upscale")}
 HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 KINDS = {"guidance": float, "steps": int, "sampler": str, "resize": dict}
 RECORDED = ("size", *KINDS)
@@ -154,6 +155,7 @@ def _built(parts: Parts, facts: Mapping[str, str], device: torch.device, dtype: 
         dtype=dtype,
         stored=parts.weights,
         kind=kind,
+        lower=said.get("lower"),
         notices=notices,
     )
 

@@ -1,5 +1,5 @@
-"""Task models of a model's base: who wishes for a depth gets the base's own model for it, and its concepts with it,
-since a task model's weights are the base's and what they differ by.
+"""Task models of a model's base: who wishes for a depth or an enlargement gets the base's own model for it, and its
+concepts with it, since a task model's weights are the base's and what they differ by.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from remembrandt.family.family import Family
 
 AUTO = "auto"
-DEPTH = "depth"
+DEPTH, LARGE = "depth", "upscale"
 Document = dict[str, Any]
 
 
 def wanted(wish: Mapping[str, Any]) -> str | None:
     """The task model that a request needs."""
+    if wish.get("upscale"):
+        return LARGE
     return DEPTH if wish.get("depth") is not None else None
+
+
+def alone(wish: Mapping[str, Any]) -> bool:
+    """Whether an enlargement is of a picture as it is, and of none that is painted first."""
+    told = ("strength", "mask", "expand", "depth", "sees")
+    return wish.get("image") is not None and all(wish.get(k) is None for k in told)
 
 
 def hand(request: Document) -> str | Path | None:

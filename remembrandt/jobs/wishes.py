@@ -20,7 +20,8 @@ def picture(store: Store, settings: Settings, prompt: str, model: str | None, wi
     """A request of one prompt; without a seed, from one that is drawn and told."""
     wanted = {k: wish.get(k) for k in ("sampler", "steps", "guidance", "size", "image", "mask", "strength", "safety")}
     if task := hands.wanted(wish):
-        wanted |= {"depth": wish["depth"], "hand": {"task": task, "families": [*store.families().values()]}}
+        told = {k: wish[k] for k in ("depth", "upscale", "level") if wish.get(k) is not None and wish[k] is not False}
+        wanted |= {**told, "hand": {"task": task, "families": [*store.families().values()]}}
     expand, seed = wish.get("expand"), wish.get("seed")
     return {
         "prompt": prompt,

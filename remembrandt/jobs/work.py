@@ -164,6 +164,8 @@ def asked_of(
         image=image,
         mask=opened("mask", request.get("mask")),
         depth=hands.near(request.get("depth"), image, family),
+        task=hands.LARGE if request.get("upscale") else None,
+        level=request.get("level", Request.level),
         expand=request.get("expand") and tuple(request["expand"]),
         strength=request.get("strength"),
         embedding=embedding,
