@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ from remembrandt.settings import Wrong
 
 Words = Mapping[str, Tensor]
 
+Phrase = tuple[str, str]  # a concept's identifier and category
+Places = dict[Phrase, list[int]]
 CHUNK = 75  # tokens between start and end that the text encoder reads at once
 BLANK = 0  # stands where a taught row goes; any token but the end
 HEAVIEST = 5.0
@@ -83,10 +85,32 @@ def encode(family: Family, prompts: Sequence[str], words: Words | None = None, o
     return torch.cat(rows) if rows else torch.zeros(0, CHUNK + 2, width, device=family.device)
 
 
-def places(family: Family, prompt: str, phrase: tuple[str, str], words: Words | None = None) -> list[int]:
+def places(family: Family, prompt: str, phrase: Phrase, words: Words | None = None) -> list[int]:
     """Where in `encode`'s sequence a concept's noun phrase stands: its identifier, and its category if that follows."""
+    return _places(family, prompt, _own(phrase), words)
+
+
+def plainly(family: Family, prompt: str, phrases: Collection[Phrase], words: Words | None = None) -> tuple[str, Places]:
+    """The prompt with bare categories in place of these noun phrases, and where in its sequence each of them stands."""
+    found = {}
+    for phrase in phrases:
+        marked = _own(phrase).sub(f"\0{phrase[1]}\0", _plain(prompt, (p for p in phrases if p != phrase)))
+        found[phrase] = _places(family, marked, re.compile("\0(.*?)\0"), words)
+    return _plain(prompt, phrases), found
+
+
+def _plain(prompt: str, phrases: Iterable[Phrase]) -> str:
+    for phrase in phrases:
+        prompt = _own(phrase).sub(phrase[1], prompt)
+    return prompt
+
+
+def _own(phrase: Phrase) -> re.Pattern[str]:
     identifier, category = (re.escape(part) for part in phrase)
-    own = re.compile(rf"(?<!\w)({identifier}(?:\s+{category})?)(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)({identifier}(?:\s+{category})?)(?!\w)", re.IGNORECASE)
+
+
+def _places(family: Family, prompt: str, own: re.Pattern[str], words: Words | None) -> list[int]:
     found, chunk, used = [], 0, 0
     for k, part in enumerate(own.split("".join(part for part, _ in weighed(prompt)))):
         for unit in _units(family, part, words or {}):

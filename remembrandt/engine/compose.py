@@ -1,15 +1,17 @@
 """How several concepts that one prompt names act together: each way is one function and one row of `WAYS`.
 
-A way cuts a picture into looks. Each is guided as a picture of its own; where there are several, every place of the
-latent is taken from the look that it belongs to. One look that wears everything is what a single concept is, too.
+A way cuts a picture into looks. Each is guided as a picture of its own; where there are several, the first, which
+belongs to nobody, lays the picture out, and then every place of the latent is taken from the look that it belongs to.
+One look that wears everything is what a single concept is, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import final
 
 import torch
@@ -18,64 +20,87 @@ from torch import Tensor, nn
 
 from remembrandt.adapters.wear import Outfit
 from remembrandt.conditions import text
+from remembrandt.conditions.text import Phrase, Places
 from remembrandt.family.family import Family
-from remembrandt.tasks import Request
+from remembrandt.tasks import Request, Say
 
 SUMMED, LOCAL, ROUTED = "summed", "token-local", "routed"
-DEFAULT = SUMMED  # what a prompt that names several concepts is painted by
-FIRST = 0.3  # share of the model calls in which places are given away
+DEFAULT = ROUTED  # what a prompt that names several concepts is painted by
+FIRST = 0.3  # share of the model calls that lay a picture out
+ROUNDS = 10  # of finding where the things stand; they hardly move after three
 
 Tokens = tuple[bool, ...]
-Said = Mapping[tuple[str, str], Tokens]  # by phrase, which tokens of a text are its own
+Said = Mapping[Phrase, Tokens]  # which tokens of a text are a phrase's own
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What the prompt's row wears and that of "nothing"; `tokens` are the concept's whose places these are."""
+    """What the prompt's row wears and that of "nothing". `said` is what this look is told, if not the prompt; `places`
+    are where in the first look's text the concept stands whose look this is."""
 
     prompt: Outfit
     nothing: Outfit
-    tokens: Tokens = ()
+    said: str | None = None
+    places: Sequence[int] = ()
+    tokens: Tensor | None = None  # `said`, encoded
 
 
-def summed(prompt: Outfit, nothing: Outfit, said: Said, unsaid: Said) -> list[Look]:
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request as ways see it: both rows' outfits, which tokens of their texts are whose, and `plainly` (phrases), the
+    prompt with bare categories in place of these."""
+
+    prompt: Outfit
+    nothing: Outfit
+    said: Said
+    unsaid: Said
+    plainly: Callable[[Collection[Phrase]], tuple[str, Places]]
+
+
+def summed(asked: Asked) -> list[Look]:
     """Everything acts everywhere: rotations add up in the Lie algebra, differences of weights as they are."""
-    return [Look(prompt, nothing)]
+    return [Look(asked.prompt, asked.nothing)]
 
 
-def token_local(prompt: Outfit, nothing: Outfit, said: Said, unsaid: Said) -> list[Look]:
+def token_local(asked: Asked) -> list[Look]:
     """A concept changes keys and values only, and only at the tokens of its own noun phrase (Perfusion, TARA)."""
 
     def local(outfit: Outfit, said: Said) -> Outfit:
         there = [replace(w, tokens=said[w.phrase]) if w.phrase else w for w in outfit]
         return tuple(w for w in there if w.tokens is None or any(w.tokens))
 
-    return [Look(local(prompt, said), local(nothing, unsaid))]
+    return [Look(local(asked.prompt, asked.said), local(asked.nothing, asked.unsaid))]
 
 
-def routed(prompt: Outfit, nothing: Outfit, said: Said, unsaid: Said) -> list[Look]:
-    """A concept acts where cross-attention to its own tokens is highest, a style and what has no tokens everywhere.
+def routed(asked: Asked) -> list[Look]:
+    """A subject acts where it stands, a style and what has no tokens everywhere.
 
-    The idea of FreeFuse, but what is routed is the whole estimate, not each layer's residual: in its region a concept
-    is exactly what it is alone, and no adapter's queries meet another one's keys. The first look belongs to nobody.
+    The base lays out "a dog beside a cat"; then each thing's region is painted as "a brc dog beside a cat", the other's
+    as "a dog beside a krx cat", by this concept's adapter alone. No adapter's queries meet another one's keys.
     """
-    own = [w for w in prompt if w.phrase and not w.style and any(said[w.phrase])]
+    own = [w for w in asked.prompt if w.phrase and not w.style and any(asked.said[w.phrase])]
+    phrases = [w.phrase for w in own if w.phrase]
+    laid, places = asked.plainly(phrases)
 
     def but(outfit: Outfit, *mine) -> Outfit:
         return tuple(w for w in outfit if w in mine or w not in own)
 
-    alone = [Look(but(prompt, w), but(nothing, w), said[w.phrase]) for w in own if w.phrase]
-    return [Look(but(prompt), but(nothing)), *alone]
+    def look(worn, phrase: Phrase) -> Look:
+        said, _ = asked.plainly([p for p in phrases if p != phrase])
+        return Look(but(asked.prompt, worn), but(asked.nothing, worn), said, places[phrase])
+
+    alone = [look(w, w.phrase) for w in own if w.phrase]
+    return [Look(but(asked.prompt), but(asked.nothing), laid), *alone]
 
 
-WAYS: dict[str, Callable[[Outfit, Outfit, Said, Said], list[Look]]] = {
+WAYS: dict[str, Callable[[Asked], list[Look]]] = {
     SUMMED: summed,
     LOCAL: token_local,
     ROUTED: routed,
 }
 
 
-def looks(family: Family, request: Request, length: int) -> list[Look]:
+def looks(family: Family, request: Request, length: int, say: Say) -> list[Look]:
     """The looks of a request's pictures, whose prompt has `length` tokens.
 
     Without a prompt's row, at guidance 0, there is nothing to be told by.
@@ -87,7 +112,12 @@ def looks(family: Family, request: Request, length: int) -> list[Look]:
         places = {p: {*text.places(family, prompt, p, request.words)} for p in phrases}
         return {p: tuple(k in own for k in range(length)) for p, own in places.items()}
 
-    return WAYS[way](*request.outfits, said(request.prompt), said(request.negative))
+    def plainly(some: Collection[Phrase]) -> tuple[str, Places]:
+        return text.plainly(family, request.prompt, some, request.words)
+
+    found = WAYS[way](Asked(*request.outfits, said(request.prompt), said(request.negative), plainly))
+    told = lambda look: look.said and say([look.said], request.words, [look.prompt])  # noqa: E731
+    return [replace(look, tokens=told(look)) for look in found]
 
 
 @final
@@ -95,13 +125,14 @@ class Regions:
     """Which places of one picture belong to which look: told by its first `calls` model calls, then kept."""
 
     def __init__(self, looks: Sequence[Look], calls: int):
-        self.tokens = [look.tokens for look in looks[1:]]
-        self._left = math.ceil(FIRST * calls)
+        self.places = [look.places for look in looks[1:]]
+        self._left = max(1, math.ceil(FIRST * calls))
         self._seen: Tensor | None = None
+        self._owners: Tensor | None = None
 
     @property
     def open(self) -> bool:
-        """Whether more is to be seen."""
+        """Whether more is to be seen: the first look still paints alone."""
         return self._left > 0
 
     def see(self, maps: Tensor) -> None:
@@ -110,10 +141,24 @@ class Regions:
         self._left -= 1
 
     def owners(self) -> Tensor:
-        """(h, w): the number of each place's look: whose share is highest, measured by its own mean, and above it."""
-        assert self._seen is not None, "nothing was seen yet"
-        share, best = (self._seen / self._seen.mean((1, 2), keepdim=True)).max(0)
-        return torch.where(share > 1, best + 1, 0)
+        """(h, w): the number of each place's look.
+
+        A thing stands where its share of the attention is above its own mean. These places are cut into as many groups
+        as there are things, and groups and things are matched so that the shares there are highest.
+        """
+        if self._owners is None:
+            assert self._seen is not None, "nothing was seen yet"
+            share = self._seen / self._seen.mean((1, 2), keepdim=True)
+            weight = (share.amax(0) - 1).clamp_min(0)
+            where = weight.nonzero()
+            group = grouped(where.float(), weight[weight > 0], len(share))
+            there = share[:, weight > 0]
+            held = [there[:, group == g].sum(1) / (group == g).sum().clamp_min(1) for g in range(len(share))]
+            ways = permutations(range(len(share)))  # group g goes to thing way[g]
+            way = max(ways, key=lambda way: sum(float(held[g][thing]) for g, thing in enumerate(way)))
+            self._owners = torch.zeros_like(weight, dtype=torch.long)
+            self._owners[weight > 0] = torch.tensor(way, device=where.device)[group] + 1
+        return self._owners
 
     def blend(self, estimates: Sequence[Tensor]) -> Tensor:
         """One estimate (1, c, h, w) of all, each place by its owner."""
@@ -121,6 +166,20 @@ class Regions:
         for number, estimate in enumerate(estimates[1:], 1):
             found = torch.where(owners == number, estimate, found)
         return found
+
+
+def grouped(where: Tensor, weight: Tensor, count: int) -> Tensor:
+    """The group of each of `where` (n, 2): weighted k-means (Lloyd 1982), begun along the longest axis."""
+    centre = lambda w: (where * w[:, None]).sum(0) / w.sum().clamp_min(1e-6)  # noqa: E731
+    away = where - centre(weight)
+    spread, axes = torch.linalg.eigh((away * weight[:, None]).T @ away / weight.sum().clamp_min(1e-6))
+    along = torch.linspace(-1, 1, count, device=where.device)[:, None] * spread[-1].clamp_min(0).sqrt()
+    centres = centre(weight) + along * axes[:, -1]
+    group = torch.cdist(where, centres).argmin(1)
+    for _ in range(ROUNDS):
+        centres = torch.stack([centre(weight * (group == g)) for g in range(count)])
+        group = torch.cdist(where, centres).argmin(1)
+    return group
 
 
 @contextmanager
@@ -153,7 +212,7 @@ def _watch(attention, asking: Mapping[int, Regions], size: Sequence[int], seen: 
         for i, regions in asking.items():
             heads = [attention.head_to_batch_dim(t[i : i + 1]) for t in (q, k)]
             share = attention.get_attention_scores(*heads).float().mean(0)
-            maps = torch.stack([share[:, torch.tensor(t, device=q.device)].sum(1) for t in regions.tokens])
+            maps = torch.stack([share[:, list(own)].sum(1) for own in regions.places])
             maps = maps.unflatten(1, _sides(size, maps.shape[1]))
             seen[i].append(F.interpolate(maps[None], size=tuple(size), mode="bilinear")[0])
 

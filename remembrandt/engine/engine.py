@@ -7,7 +7,7 @@ adapters. What they yield goes through the network together wherever the shapes 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -90,6 +90,8 @@ class Picture:
 
     def __post_init__(self):
         self._regions = Regions(self.looks, self.start.calls) if len(self.looks) > 1 else None
+        told = self.begun.prompt
+        self._told = [told if look.tokens is None else replace(told, tokens=look.tokens) for look in self.looks]
         self._row = SAMPLERS[str(self.ticket.request.sampler)]
         self._begin, self._foreseen = self.sigma, self.start.calls
 
@@ -108,12 +110,12 @@ class Picture:
         return self.calls == self._row.max_calls
 
     def rows(self) -> list[Row]:
-        """Of each look, at guidance 1 the prompt's row, at 0 that of "nothing", else both."""
+        """Of each look that paints now, at guidance 1 the prompt's row, at 0 that of "nothing", else both."""
         begun, t, regions = self.begun, self.start.t(self.sigma), self._regions
         found, nothings = [], dict[Outfit, Row]()
-        for look in self.looks:
-            measured = regions if regions and regions.open and look is self.looks[0] else None
-            prompt = Row(self.x, self.sigma, t, begun.prompt, look.prompt, measured)
+        alone = regions if regions and regions.open else None
+        for look, told in list(zip(self.looks, self._told, strict=True))[: 1 if alone else None]:
+            prompt = Row(self.x, self.sigma, t, told, look.prompt, alone)
             nothing = Row(self.x, self.sigma, t, begun.nothing, look.nothing)
             nothing = nothings.setdefault(look.nothing, nothing)
             found += {0: [nothing], 1: [prompt]}.get(self.ticket.request.guidance, [prompt, nothing])  # type: ignore[call-overload]
@@ -134,10 +136,10 @@ class Picture:
     def guided(self, estimates: Sequence[Tensor]) -> Tensor:
         """One estimate from those of `rows`: each look guided, each place by its own."""
         estimates = joined(estimates, self.start.windows)
-        each, found = len(estimates) // len(self.looks), []
+        each, found = 1 if self.ticket.request.guidance in (0, 1) else 2, []
         for prompt, *nothing in (estimates[k : k + each] for k in range(0, len(estimates), each)):
             found.append(torch.lerp(nothing[0], prompt, self.ticket.request.guidance) if nothing else prompt)  # type: ignore[arg-type]
-        return self._regions.blend(found) if self._regions else found[0]
+        return self._regions.blend(found) if self._regions and len(found) > 1 else found[0]
 
 
 @final
@@ -182,7 +184,7 @@ class Engine:
         start = TASKS[str(request.task)].start(self.family, request, self._say)
         ticket = Ticket(request, start.calls * request.n)
         begun = [start.begin(Noise(request.seed + k, start.shape)) for k in range(request.n)]
-        looks = compose.looks(self.family, request, begun[0].prompt.tokens.shape[1])
+        looks = compose.looks(self.family, request, begun[0].prompt.tokens.shape[1], self._say)
         for k, own in enumerate(begun):
             self._live.append(Picture(ticket, k, start, looks, own, *next(own.walk)))
         return ticket

@@ -40,7 +40,7 @@ class Sizes:
     smeared: int = 5  # shards of either kind as a painter would leave them
     autoencoder: int = 24_000
     whole: int = 5_300  # of the autoencoder's steps, how many finish the decoder on whole pictures
-    towers: int = 3_300
+    towers: int = 14_300
     readers: int = 24_400
     instances: int = 17_500
     painter: int = 32_000

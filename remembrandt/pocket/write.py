@@ -41,6 +41,8 @@ def write(
     _add(part / "feature_extractor" / "preprocessor_config.json", remembrandt=networks.PREPROCESSING)
     for name, source in judges.items():
         shutil.copytree(source, part / "judges" / name)
+    for name in ("unet", "vae"):
+        _add(part / name / "config.json", _name_or_path="pocket")  # not where it was trained
     _dump(part / "remembrandt.json", RECORD | {"revision": revision})
     _dump(part / "model_index.json", index(extractor=True))
     shutil.rmtree(folder, ignore_errors=True)

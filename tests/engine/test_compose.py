@@ -88,18 +88,17 @@ def test_neighbours_do_not_see_who_composes(way, tiny, asked, worn):
     """A single concept and a plain picture, beside a composed one, are what they are beside others of its shape."""
     single, plain = replace(asked, wears=worn[:1]), replace(asked, wears=())
     composed = replace(asked, composition=way)
-    rows = len(WAYS[way](*asked.outfits, *({w.phrase: (True,) for w in worn},) * 2))
-    others = [replace(asked, seed=k, wears=()) for k in range(rows)]
-    beside = paint(tiny, single, plain, composed)[:2]
-    usual = paint(tiny, single, plain, *others)[:2]
-    assert all(np.array_equal(a, b) for a, b in zip(beside, usual, strict=True))
+    others = [replace(w, adapter=adapter(tiny.unet, 20 + k)) for k, w in enumerate(worn[:2])]
+    beside = paint(tiny, single, plain, composed)
+    usual = paint(tiny, single, plain, replace(composed, wears=tuple(others), seed=9))
+    assert [np.array_equal(a, b) for a, b in zip(beside, usual, strict=True)] == [True, True, False]
 
 
 def test_one_concept_wears_what_it_always_wore(tiny, asked, worn):
     single = replace(asked, wears=worn[:1])
-    [look] = compose.looks(tiny, single, length(tiny, single))
+    [look] = compose.looks(tiny, single, length(tiny, single), Texts(tiny))
     assert (look.prompt, look.nothing) == single.outfits
-    [look] = compose.looks(tiny, replace(asked, guidance=0, composition=ROUTED), length(tiny, asked))
+    [look] = compose.looks(tiny, replace(asked, guidance=0, composition=ROUTED), length(tiny, asked), Texts(tiny))
     assert look.prompt == asked.wears
 
 
@@ -147,20 +146,26 @@ def heard(unet, rows, inputs) -> dict:
 
 
 def test_token_local_wears_nothing_where_it_is_not_named(tiny, asked, worn):
-    [look] = compose.looks(tiny, replace(asked, composition=LOCAL), length(tiny, asked))
+    [look] = compose.looks(tiny, replace(asked, composition=LOCAL), length(tiny, asked), Texts(tiny))
     assert [sum(w.tokens) for w in look.prompt] == [3, 4] and look.nothing == ()
     negative = replace(asked, negative="a brc dog", composition=LOCAL)
-    [look] = compose.looks(tiny, negative, length(tiny, negative))
+    [look] = compose.looks(tiny, negative, length(tiny, negative), Texts(tiny))
     assert [w.phrase for w in look.nothing] == [("brc", "dog")]
 
 
 def test_a_style_acts_everywhere_and_a_subject_in_its_own_look(tiny, asked, worn):
     three = replace(asked, prompt=f"{PROMPT} vlt painting", wears=worn, composition=ROUTED)
     dog, cat, style = worn
-    looks = compose.looks(tiny, three, length(tiny, three))
+    looks = compose.looks(tiny, three, length(tiny, three), Texts(tiny))
     assert [look.prompt for look in looks] == [(style,), (dog, style), (cat, style)]
     assert [look.nothing for look in looks] == [look.prompt for look in looks]
-    assert [sum(look.tokens) for look in looks] == [0, 3, 4]  # a cat is two tokens here
+    assert [look.said for look in looks] == [
+        "a dog beside a cat vlt painting", "a brc dog beside a cat vlt painting", "a dog beside a krx cat vlt painting",
+    ]  # fmt: skip
+    assert [look.places for look in looks] == [(), [2], [5, 6]]  # where the first look's text names them
+    say = Texts(tiny)
+    for look in looks:
+        assert torch.equal(look.tokens, say([look.said], three.words, [look.prompt]))
 
 
 def test_only_a_regions_owner_changes_it(tiny, asked, monkeypatch):
@@ -168,13 +173,30 @@ def test_only_a_regions_owner_changes_it(tiny, asked, monkeypatch):
     owners = torch.zeros(16, 16, dtype=torch.long)
     owners[:, :5], owners[:, 11:] = 1, 2
     monkeypatch.setattr(Regions, "owners", lambda self: owners)
+    monkeypatch.setattr(Regions, "open", False)  # it is laid out already
     dog, cat = asked.wears
     other = replace(cat, adapter=adapter(tiny.unet, 9))
     latents = [one_step(tiny, replace(asked, composition=ROUTED, wears=w)) for w in ((dog, cat), (dog, other))]
     same = (latents[0] == latents[1]).all(1)[0]
     assert same[owners != 2].all() and not same[owners == 2].any()
-    alone = one_step(tiny, replace(asked, wears=(dog,)), beside=4)
+    alone = one_step(tiny, replace(asked, prompt="a brc dog beside a cat", wears=(dog,)), beside=4)
     assert torch.equal(latents[0][..., :5], alone[..., :5])  # in its region the dog is what it is alone
+
+
+def test_first_the_base_alone_lays_it_out(tiny, asked):
+    """As it would be painted without any concept; then three looks paint."""
+    composed = replace(asked, composition=ROUTED, steps=10)
+    plain = replace(asked, prompt="a dog beside a cat", wears=())
+    engine, usual = Engine(tiny), Engine(tiny)
+    engine.submit(composed)
+    usual.submit(replace(plain, steps=10))
+    rows = []
+    for _ in range(5):
+        [mine], [base] = engine._live, usual._live
+        rows.append(len(set(mine.rows())))
+        engine.step(), usual.step()
+        assert torch.equal(mine.x, base.x) == (len(rows) <= 3)
+    assert rows == [2, 2, 2, 6, 6]
 
 
 @torch.inference_mode()
@@ -188,30 +210,55 @@ def one_step(family, request, beside=0):
     return picture.guided([estimates[row] for row in rows[0]])
 
 
-def test_places_go_to_the_highest_share_above_its_own_mean():
-    looks = [Look((), ()), Look((), (), (True,)), Look((), (), (True,))]
-    regions = Regions(looks, 10)
-    first = torch.zeros(2, 4, 4)
-    first[0, :2, :2], first[1, 2:, 2:] = 1.0, 100.0  # loud tokens have no larger regions than quiet ones
-    first[1, 0, 0] = 50
-    regions.see(first)
+def regions_of(*maps):
+    """Told once, at the last call that tells."""
+    regions = Regions([Look((), ()), *(Look((), (), places=(5,)) for _ in maps)], 1)
+    regions.see(torch.stack(maps))
+    return regions
+
+
+def spot(rows: slice, columns: slice, loud: float = 1.0) -> torch.Tensor:
+    made = torch.full((8, 8), 0.01)
+    made[rows, columns] = loud
+    return made
+
+
+def test_places_go_to_the_thing_that_stands_there():
+    left, right = (slice(3, 7), slice(0, 3)), (slice(2, 7), slice(5, 8))
+    quiet, loud = spot(*left), spot(*right, loud=100.0)  # loud tokens have no larger regions than quiet ones
+    regions = regions_of(quiet, loud)
     owners = regions.owners()
-    assert owners[0, 1] == 1 and owners[3, 3] == 2 and owners[0, 3] == 0
-    assert owners[0, 0] == 1  # 4 times its mean, against 2 of the other
-    estimates = [torch.full((1, 4, 4, 4), float(k)) for k in range(3)]
+    assert (owners[left] == 1).all() and (owners[right] == 2).all() and (owners == 0).sum() == 64 - 12 - 15
+    assert torch.equal(regions_of(loud, quiet).owners(), torch.tensor([0, 2, 1])[owners])
+    estimates = [torch.full((1, 4, 8, 8), float(k)) for k in range(3)]
     assert torch.equal(regions.blend(estimates)[0, 0].long(), owners)
+
+
+def test_two_of_a_class_share_what_both_words_look_at():
+    """"a brc dog beside a krx dog": either word looks at both dogs, one a little more at the left."""
+    both = spot(slice(3, 7), slice(0, 3)) + spot(slice(3, 7), slice(5, 8))
+    more = both.clone()
+    more[:, :4] *= 1.05
+    owners = regions_of(both, more).owners()
+    assert (owners[3:7, :3] == 2).all() and (owners[3:7, 5:] == 1).all()
+
+
+def test_one_thing_has_all_places_where_it_stands():
+    owners = regions_of(spot(slice(2, 5), slice(2, 5))).owners()
+    assert owners.sum() == 9 and (owners[2:5, 2:5] == 1).all()
+    assert not regions_of(torch.ones(4, 4)).owners().any()  # it looks at nothing in particular
 
 
 def test_attention_is_what_diffusers_computes(tiny):
     """Shares over all tokens sum to one, and are those of the row alone; nothing is left on the network."""
     inputs, plain = some(tiny.unet, 3), call(tiny.unet, *some(tiny.unet, 3))
-    whole = Regions([Look((), ()), Look((), (), (True,) * 77)], 10)
-    one = Regions([Look((), ()), Look((), (), tuple(k == 5 for k in range(77)))], 10)
+    whole = Regions([Look((), ()), Look((), (), places=range(77))], 10)
+    one = Regions([Look((), ()), Look((), (), places=(5,))], 10)
     with compose.watched(tiny.unet, [None, whole, one], (16, 16)):
         assert torch.equal(call(tiny.unet, *inputs), plain)
     assert torch.allclose(whole._seen, torch.ones(1, 16, 16), atol=1e-5)
     assert 0 < one._seen.mean() < 1 and one._seen.std() > 0
-    alone = Regions([Look((), ()), Look((), (), tuple(k == 5 for k in range(77)))], 10)
+    alone = Regions([Look((), ()), Look((), (), places=(5,))], 10)
     with compose.watched(tiny.unet, [alone], (16, 16)):
         call(tiny.unet, *(t[2:] for t in inputs))
     assert torch.allclose(alone._seen, one._seen, atol=1e-5)
@@ -223,7 +270,7 @@ def test_places_are_given_away_in_the_first_calls(tiny, asked):
     engine.submit(replace(asked, composition=ROUTED, steps=10))
     regions, seen = engine._live[0]._regions, []
     while engine.step():
-        seen.append((regions.open, regions.owners().tolist()))
+        seen.append((regions.open, None if regions.open else regions.owners().tolist()))
     assert [open for open, _ in seen] == [True, True, *[False] * 7]
     assert all(owners == seen[2][1] for _, owners in seen[2:])
 
@@ -234,9 +281,10 @@ def test_any_sampler_and_one_row_for_equal_nothings(sampler, tiny, asked):
     by = tuple(replace(w, by="prompt") for w in asked.wears)
     engine = Engine(tiny)
     engine.submit(replace(asked, composition=ROUTED, sampler=sampler, wears=by))
-    assert len(set(engine._live[0].rows())) == 4  # three prompts, one nothing
+    rows = [len(set(engine._live[0].rows()))]
     while engine.step():
-        pass
+        rows.append(len(set(engine._live[0].rows())))
+    assert {*rows} == {2, 4}  # the layout; then three prompts, one nothing
     assert paint(tiny, replace(asked, composition=ROUTED, sampler=sampler, wears=by))[0].shape == (128, 128, 3)
 
 

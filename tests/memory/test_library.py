@@ -9,6 +9,7 @@ import torch
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
+from remembrandt.engine import compose
 from remembrandt.engine.engine import Engine
 from remembrandt.engine.request import Request
 from remembrandt.evaluation import gate
@@ -173,15 +174,15 @@ def test_shared_weights_are_refused_by_name_and_only_when_sure():
 
 
 def test_how_several_act_together_is_asked_only_of_several(library, tiny):
-    routed = replace(library, composition="routed")
+    routed, summed = library, replace(library, composition="summed")
     assert routed.call_up("a brc dog beside a dog").composition == "summed"
-    assert library.call_up("briscoe and a krx cat").composition == "summed"
+    assert summed.call_up("briscoe and a krx cat").composition == "summed"
     called = routed.call_up("briscoe and a krx cat")
-    assert called.composition == "routed"
+    assert called.composition == "routed" == compose.DEFAULT
     assert [(w.phrase, w.style) for w in called.wears] == [(("brc", "dog"), False), (("krx", "cat"), False)]
     assert Concept("x", "vlt", "oil painting").style and not Concept("x", "vlt", "painting lamp").style
     requests = []
-    for one in (library, routed):
+    for one in (summed, routed):
         c = one.call_up("a brc dog")
         requests.append(Request(c.prompt, words=c.words, wears=c.wears, steps=2, composition=c.composition))
     alone, same = Engine(tiny).paint(requests)
