@@ -265,6 +265,15 @@ def test_attention_is_what_diffusers_computes(tiny):
     assert not any(m._forward_hooks for m in tiny.unet.modules())
 
 
+def test_without_guidance_each_look_is_one_row(tiny, asked):
+    engine = Engine(tiny)
+    engine.submit(replace(asked, composition=ROUTED, guidance=1.0, steps=4))
+    rows = [len(set(engine._live[0].rows()))]
+    while engine.step():
+        rows.append(len(set(engine._live[0].rows())))
+    assert rows == [1, 1, 3, 3]
+
+
 def test_places_are_given_away_in_the_first_calls(tiny, asked):
     engine = Engine(tiny)
     engine.submit(replace(asked, composition=ROUTED, steps=10))
