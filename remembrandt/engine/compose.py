@@ -1,8 +1,8 @@
 """How several concepts that one prompt names act together: each way is one function and one row of `WAYS`.
 
-A way cuts a picture into looks. Each is guided as a picture of its own; where there are several, the first, which
-belongs to nobody, lays the picture out, and then every place of the latent is taken from the look that it belongs to.
-One look that wears everything is what a single concept is, too.
+A way cuts a picture into looks. Each is guided as a picture of its own. Where there are several, the first lays the
+picture out; then every place of the latent is taken from the look that it belongs to, of which the second has what is
+nobody's. One look that wears everything is what a single concept is, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Said = Mapping[Phrase, Tokens]  # which tokens of a text are a phrase's own
 @dataclass(frozen=True, eq=False)
 class Look:
     """What the prompt's row wears and that of "nothing". `said` is what this look is told, if not the prompt; `places`
-    are where in the first look's text the concept stands whose look this is."""
+    are where in the first look's text the thing stands whose look this is."""
 
     prompt: Outfit
     nothing: Outfit
@@ -73,24 +73,28 @@ def token_local(asked: Asked) -> list[Look]:
 
 
 def routed(asked: Asked) -> list[Look]:
-    """A subject acts where it stands, a style and what has no tokens everywhere.
+    """A subject acts where it stands; a style, and what has no tokens, everywhere.
 
-    The base lays out "a dog beside a cat"; then each thing's region is painted as "a brc dog beside a cat", the other's
-    as "a dog beside a krx cat", by this concept's adapter alone. No adapter's queries meet another one's keys.
+    The base lays out "a painting of a dog beside a cat". Then each thing's region is painted as "a vlt painting of a
+    brc dog beside a cat", by its adapter and the style's alone: no subject's queries meet another one's keys. What lies
+    between is in the style, too.
     """
-    own = [w for w in asked.prompt if w.phrase and not w.style and any(asked.said[w.phrase])]
+    known = [w for w in asked.prompt if w.phrase and any(asked.said[w.phrase])]
+    own = [w for w in known if not w.style]
     phrases = [w.phrase for w in own if w.phrase]
-    laid, places = asked.plainly(phrases)
+    laid, places = asked.plainly([w.phrase for w in known if w.phrase])
 
-    def but(outfit: Outfit, *mine) -> Outfit:
-        return tuple(w for w in outfit if w in mine or w not in own)
+    def but(outfit: Outfit, left: Outfit) -> Outfit:
+        return tuple(w for w in outfit if w not in left)
 
-    def look(worn, phrase: Phrase) -> Look:
+    def look(phrase: Phrase | None = None) -> Look:
+        others = tuple(w for w in own if w.phrase != phrase)
         said, _ = asked.plainly([p for p in phrases if p != phrase])
-        return Look(but(asked.prompt, worn), but(asked.nothing, worn), said, places[phrase])
+        return Look(but(asked.prompt, others), but(asked.nothing, others), said, places[phrase] if phrase else ())
 
-    alone = [look(w, w.phrase) for w in own if w.phrase]
-    return [Look(but(asked.prompt), but(asked.nothing), laid), *alone]
+    between, bare = look(), tuple(known)
+    layout = between if between.said == laid else Look(but(asked.prompt, bare), but(asked.nothing, bare), laid)
+    return [layout, between, *map(look, phrases)]
 
 
 WAYS: dict[str, Callable[[Asked], list[Look]]] = {
@@ -117,7 +121,8 @@ def looks(family: Family, request: Request, length: int, say: Say) -> list[Look]
 
     found = WAYS[way](Asked(*request.outfits, said(request.prompt), said(request.negative), plainly))
     told = lambda look: look.said and say([look.said], request.words, [look.prompt])  # noqa: E731
-    return [replace(look, tokens=told(look)) for look in found]
+    made = {look: replace(look, tokens=told(look)) for look in found}
+    return [made[look] for look in found]
 
 
 @final
@@ -125,7 +130,7 @@ class Regions:
     """Which places of one picture belong to which look: told by its first `calls` model calls, then kept."""
 
     def __init__(self, looks: Sequence[Look], calls: int):
-        self.places = [look.places for look in looks[1:]]
+        self.places = [look.places for look in looks[2:]]
         self._left = max(1, math.ceil(FIRST * calls))
         self._seen: Tensor | None = None
         self._owners: Tensor | None = None
@@ -136,12 +141,12 @@ class Regions:
         return self._left > 0
 
     def see(self, maps: Tensor) -> None:
-        """(looks - 1, h, w): how much of each place's attention goes to each concept's tokens."""
+        """(things, h, w): how much of each place's attention goes to each thing's tokens."""
         self._seen = maps if self._seen is None else self._seen + maps
         self._left -= 1
 
     def owners(self) -> Tensor:
-        """(h, w): the number of each place's look.
+        """(h, w): the number of the thing that stands there, from 1; 0 where none does.
 
         A thing stands where its share of the attention is above its own mean. These places are cut into as many groups
         as there are things, and groups and things are matched so that the shares there are highest.
@@ -161,7 +166,7 @@ class Regions:
         return self._owners
 
     def blend(self, estimates: Sequence[Tensor]) -> Tensor:
-        """One estimate (1, c, h, w) of all, each place by its owner."""
+        """One estimate (1, c, h, w): what is nobody's from the first, each thing's places from its own."""
         owners, found = self.owners(), estimates[0]
         for number, estimate in enumerate(estimates[1:], 1):
             found = torch.where(owners == number, estimate, found)

@@ -114,7 +114,8 @@ class Picture:
         begun, t, regions = self.begun, self.start.t(self.sigma), self._regions
         found, nothings = [], dict[Outfit, Row]()
         alone = regions if regions and regions.open else None
-        for look, told in list(zip(self.looks, self._told, strict=True))[: 1 if alone else None]:
+        now = slice(0, 1) if alone or len(self.looks) == 1 else slice(1, None)
+        for look, told in list(zip(self.looks, self._told, strict=True))[now]:
             prompt = Row(self.x, self.sigma, t, told, look.prompt, alone)
             nothing = Row(self.x, self.sigma, t, begun.nothing, look.nothing)
             nothing = nothings.setdefault(look.nothing, nothing)

@@ -157,15 +157,18 @@ def test_a_style_acts_everywhere_and_a_subject_in_its_own_look(tiny, asked, worn
     three = replace(asked, prompt=f"{PROMPT} vlt painting", wears=worn, composition=ROUTED)
     dog, cat, style = worn
     looks = compose.looks(tiny, three, length(tiny, three), Texts(tiny))
-    assert [look.prompt for look in looks] == [(style,), (dog, style), (cat, style)]
+    assert [look.prompt for look in looks] == [(), (style,), (dog, style), (cat, style)]
     assert [look.nothing for look in looks] == [look.prompt for look in looks]
     assert [look.said for look in looks] == [
-        "a dog beside a cat vlt painting", "a brc dog beside a cat vlt painting", "a dog beside a krx cat vlt painting",
+        "a dog beside a cat painting", "a dog beside a cat vlt painting", "a brc dog beside a cat vlt painting",
+        "a dog beside a krx cat vlt painting",
     ]  # fmt: skip
-    assert [look.places for look in looks] == [(), [2], [5, 6]]  # where the first look's text names them
+    assert [look.places for look in looks] == [(), (), [2], [5, 6]]  # where the first look's text names them
     say = Texts(tiny)
     for look in looks:
         assert torch.equal(look.tokens, say([look.said], three.words, [look.prompt]))
+    layout, between, *_ = compose.looks(tiny, replace(three, wears=(dog, cat)), length(tiny, three), say)
+    assert layout is between  # one row, where no style makes it two
 
 
 def test_only_a_regions_owner_changes_it(tiny, asked, monkeypatch):
@@ -212,7 +215,7 @@ def one_step(family, request, beside=0):
 
 def regions_of(*maps):
     """Told once, at the last call that tells."""
-    regions = Regions([Look((), ()), *(Look((), (), places=(5,)) for _ in maps)], 1)
+    regions = Regions([Look((), ())] * 2 + [Look((), (), places=(5,)) for _ in maps], 1)
     regions.see(torch.stack(maps))
     return regions
 
@@ -252,13 +255,13 @@ def test_one_thing_has_all_places_where_it_stands():
 def test_attention_is_what_diffusers_computes(tiny):
     """Shares over all tokens sum to one, and are those of the row alone; nothing is left on the network."""
     inputs, plain = some(tiny.unet, 3), call(tiny.unet, *some(tiny.unet, 3))
-    whole = Regions([Look((), ()), Look((), (), places=range(77))], 10)
-    one = Regions([Look((), ()), Look((), (), places=(5,))], 10)
+    whole = Regions([Look((), ())] * 2 + [Look((), (), places=range(77))], 10)
+    one = Regions([Look((), ())] * 2 + [Look((), (), places=(5,))], 10)
     with compose.watched(tiny.unet, [None, whole, one], (16, 16)):
         assert torch.equal(call(tiny.unet, *inputs), plain)
     assert torch.allclose(whole._seen, torch.ones(1, 16, 16), atol=1e-5)
     assert 0 < one._seen.mean() < 1 and one._seen.std() > 0
-    alone = Regions([Look((), ()), Look((), (), places=(5,))], 10)
+    alone = Regions([Look((), ())] * 2 + [Look((), (), places=(5,))], 10)
     with compose.watched(tiny.unet, [alone], (16, 16)):
         call(tiny.unet, *(t[2:] for t in inputs))
     assert torch.allclose(alone._seen, one._seen, atol=1e-5)
