@@ -27,6 +27,7 @@ from remembrandt.tasks import Request, Say
 SUMMED, LOCAL, ROUTED = "summed", "token-local", "routed"
 DEFAULT = ROUTED  # what a prompt that names several concepts is painted by
 FIRST = 0.3  # share of the model calls that lay a picture out
+MOST = 6  # things that a picture is laid out for
 ROUNDS = 10  # of finding where the things stand; they hardly move after three
 
 Tokens = tuple[bool, ...]
@@ -82,6 +83,8 @@ def routed(asked: Asked) -> list[Look]:
     known = [w for w in asked.prompt if w.phrase and any(asked.said[w.phrase])]
     own = [w for w in known if not w.style]
     phrases = [w.phrase for w in own if w.phrase]
+    if not 0 < len(phrases) <= MOST:
+        return summed(asked)
     laid, places = asked.plainly([w.phrase for w in known if w.phrase])
 
     def but(outfit: Outfit, left: Outfit) -> Outfit:
@@ -153,7 +156,7 @@ class Regions:
         """
         if self._owners is None:
             assert self._seen is not None, "nothing was seen yet"
-            share = self._seen / self._seen.mean((1, 2), keepdim=True)
+            share = (self._seen / self._seen.mean((1, 2), keepdim=True)).float().cpu()
             weight = (share.amax(0) - 1).clamp_min(0)
             where = weight.nonzero()
             group = grouped(where.float(), weight[weight > 0], len(share))
@@ -162,12 +165,12 @@ class Regions:
             ways = permutations(range(len(share)))  # group g goes to thing way[g]
             way = max(ways, key=lambda way: sum(float(held[g][thing]) for g, thing in enumerate(way)))
             self._owners = torch.zeros_like(weight, dtype=torch.long)
-            self._owners[weight > 0] = torch.tensor(way, device=where.device)[group] + 1
+            self._owners[weight > 0] = torch.tensor(way)[group] + 1
         return self._owners
 
     def blend(self, estimates: Sequence[Tensor]) -> Tensor:
         """One estimate (1, c, h, w): what is nobody's from the first, each thing's places from its own."""
-        owners, found = self.owners(), estimates[0]
+        owners, found = self.owners().to(estimates[0].device), estimates[0]
         for number, estimate in enumerate(estimates[1:], 1):
             found = torch.where(owners == number, estimate, found)
         return found
@@ -178,7 +181,7 @@ def grouped(where: Tensor, weight: Tensor, count: int) -> Tensor:
     centre = lambda w: (where * w[:, None]).sum(0) / w.sum().clamp_min(1e-6)  # noqa: E731
     away = where - centre(weight)
     spread, axes = torch.linalg.eigh((away * weight[:, None]).T @ away / weight.sum().clamp_min(1e-6))
-    along = torch.linspace(-1, 1, count, device=where.device)[:, None] * spread[-1].clamp_min(0).sqrt()
+    along = torch.linspace(-1, 1, count)[:, None] * spread[-1].clamp_min(0).sqrt()
     centres = centre(weight) + along * axes[:, -1]
     group = torch.cdist(where, centres).argmin(1)
     for _ in range(ROUNDS):

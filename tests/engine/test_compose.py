@@ -171,6 +171,16 @@ def test_a_style_acts_everywhere_and_a_subject_in_its_own_look(tiny, asked, worn
     assert layout is between  # one row, where no style makes it two
 
 
+def test_styles_alone_and_a_crowd_are_summed(tiny, asked, worn, words):
+    styles = [replace(worn[2], phrase=(word, "painting")) for word in ("vlt", "krx")]
+    crowd = [replace(worn[0], phrase=(f"d{k}", "dog")) for k in range(7)]
+    for worn_now, rest in ((styles, {}), (crowd, {f"d{k}": words["brc"] for k in range(7)})):
+        said = " ".join(" ".join(w.phrase) for w in worn_now)
+        one = replace(asked, prompt=said, wears=tuple(worn_now), words=words | rest, composition=ROUTED)
+        [look] = compose.looks(tiny, one, 77, Texts(tiny))
+        assert look.prompt == tuple(worn_now)
+
+
 def test_only_a_regions_owner_changes_it(tiny, asked, monkeypatch):
     """One step: outside of the cat's region its adapter changes nothing, inside it does."""
     owners = torch.zeros(16, 16, dtype=torch.long)
