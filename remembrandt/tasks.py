@@ -61,7 +61,8 @@ class Request:
     def outfits(self) -> tuple[Outfit, Outfit]:
         """What the prompt's row wears, and that of "nothing"."""
         wears = tuple(w for w in self.wears if w.strength != 0)
-        return wears, tuple(w for w in wears if w.by == "both")
+        halves = {"both": 1.0, "half": 0.5}
+        return wears, tuple(replace(w, strength=halves[w.by] * w.strength) for w in wears if w.by in halves)
 
 
 @dataclass(frozen=True, eq=False)

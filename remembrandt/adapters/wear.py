@@ -21,19 +21,21 @@ from remembrandt.adapters import lora, oft
 from remembrandt.adapters.adapter import Adapter
 from remembrandt.settings import Wrong
 
+By = Literal["both", "half", "prompt"]  # half: "nothing" at half the strength
+
 
 @dataclass(frozen=True)
 class Worn:
     """An adapter at a strength (1 as taught, 0 the base).
 
-    `by` tells the engine which of a picture's rows wear it; `phrase`, a concept's identifier and category, and `style`
+    `by` tells the engine how the row of "nothing" wears it; `phrase`, a concept's identifier and category, and `style`
     what it needs to know to compose. With `tokens`, one for each of the prompt's, it changes keys and values alone, and
     only at these.
     """
 
     adapter: Adapter
     strength: float = 1.0
-    by: Literal["both", "prompt"] = "both"
+    by: By = "both"
     phrase: tuple[str, str] | None = None
     style: bool = False
     tokens: tuple[bool, ...] | None = None

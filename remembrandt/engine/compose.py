@@ -88,7 +88,7 @@ def routed(asked: Asked) -> list[Look]:
     laid, places = asked.plainly([w.phrase for w in known if w.phrase])
 
     def but(outfit: Outfit, left: Outfit) -> Outfit:
-        return tuple(w for w in outfit if w not in left)
+        return tuple(w for w in outfit if all(w.phrase != one.phrase for one in left))
 
     def look(phrase: Phrase | None = None) -> Look:
         others = tuple(w for w in own if w.phrase != phrase)

@@ -11,13 +11,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from remembrandt.adapters import adapter as adapters
 from remembrandt.adapters.adapter import Adapter
-from remembrandt.adapters.wear import Worn
+from remembrandt.adapters.wear import By, Worn
 from remembrandt.conditions import text
 from remembrandt.engine import compose
 from remembrandt.settings import Wrong, nearest
@@ -70,7 +69,7 @@ class Library:
 
     concepts: Sequence[Concept] = ()
     base: str | None = None
-    worn_by: Literal["both", "prompt"] = "prompt"
+    worn_by: By = "half"
     loras: Path | None = None
     composition: str = compose.DEFAULT
     load: Callable[..., tuple[Adapter, dict]] = adapters.load

@@ -24,7 +24,7 @@ class Model:
     scope: str
     memory: str
     base: dict[str, Any]
-    worn_by: str = "prompt"
+    worn_by: str = "half"
     version: int = 0
     owner: str = ""
     created: float = 0.0

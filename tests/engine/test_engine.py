@@ -4,6 +4,7 @@ import copy
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import diffusers
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from remembrandt.adapters import oft
 from remembrandt.adapters.adapter import Adapter
-from remembrandt.adapters.wear import Worn
+from remembrandt.adapters.wear import By, Worn
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.diffusion.solver import dpm_adaptive
 from remembrandt.engine.engine import Engine
@@ -73,6 +74,15 @@ def test_conditions_bite(tiny):
     for other in others:
         [[b]] = paint(tiny, other)
         assert np.abs(a.astype(float) - b).mean() > 3
+
+
+def test_nothing_wears_half(tiny):
+    """What `worn_by: half` paints is guided away from the concept at half its strength; `both` and `prompt` are others."""
+    request = Request("a dog", seed=4, steps=2, guidance=3.0)
+    made = {by: Engine(tiny).paint([replace(request, wears=(worn(tiny, by),))])[0][0].pixels for by in get_args(By)}
+    assert len({m.tobytes() for m in made.values()}) == 3
+    _, nothing = replace(request, wears=(replace(worn(tiny, "half"), strength=0.8),)).outfits
+    assert [w.strength for w in nothing] == [0.4]
 
 
 def worn(family, by="both") -> Worn:

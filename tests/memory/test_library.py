@@ -60,7 +60,7 @@ def test_who_is_called_up(library, prompt, spelled, named):
     called = library.call_up(prompt)
     assert called.prompt == spelled
     assert [c.identifier for c in called.concepts] == named == list(called.words)
-    assert len(called.wears) == len(named) and all(w.by == "prompt" for w in called.wears)
+    assert len(called.wears) == len(named) and all(w.by == "half" for w in called.wears)
 
 
 def test_a_negative_prompt_calls_up_too(library):
