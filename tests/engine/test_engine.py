@@ -77,7 +77,7 @@ def test_conditions_bite(tiny):
 
 
 def test_nothing_wears_half(tiny):
-    """What `worn_by: half` paints is guided away from the concept at half its strength; `both` and `prompt` are others."""
+    """Guided away from the concept at half its strength: other pictures than by both rows or the prompt's alone."""
     request = Request("a dog", seed=4, steps=2, guidance=3.0)
     made = {by: Engine(tiny).paint([replace(request, wears=(worn(tiny, by),))])[0][0].pixels for by in get_args(By)}
     assert len({m.tobytes() for m in made.values()}) == 3
