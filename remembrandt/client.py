@@ -22,8 +22,8 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from remembrandt.jobs import varying
-from remembrandt.jobs.given import missing, paths, pictures
+from remembrandt.jobs import controls, varying
+from remembrandt.jobs.given import missing, paths, pictures, zipped
 from remembrandt.report import Event, Progress, silent
 from remembrandt.settings import Missing, Wrong
 from remembrandt.studio import Lesson, picture
@@ -56,9 +56,9 @@ class Client:
         asked = {"category": category, "target_model": scope, "max_train_steps": steps, **options}
         data = {k: str(v) for k, v in _given(**asked).items()}
         with paths(images) as photos, paths(class_images) as beside:
-            files = [("images", ("photos.zip", _zip(photos), "application/zip"))]
+            files = [("images", ("photos.zip", zipped(photos), "application/zip"))]
             if beside is not None:
-                files.append(("class_images", ("class.zip", _zip(beside), "application/zip")))
+                files.append(("class_images", ("class.zip", zipped(beside), "application/zip")))
             job = self._create("/finetune", data=data, files=files)
         return self._lesson(job, progress)
 
@@ -67,10 +67,14 @@ class Client:
         job = self._create(f"/concepts/{concept}/promote", params=_given(model=model), json={"to": to})
         return self._lesson(job, progress)
 
-    def generate(self, prompt: str, *, n: int = 1, size=None, image=None, mask=None, depth=None, **options: Any):
+    def generate(
+        self, prompt: str, *, n: int = 1, size=None, image=None, mask=None, depth=None, control=(), control_span=None,
+        **options: Any,
+    ) -> list[Image.Image]:  # fmt: skip
         """Pictures (PIL) with `.recipe`; options and errors as `Studio.generate`."""
         with pictures(image=image, mask=mask, depth=depth) as given:
             kept = {k: v if v is None or missing(v) else self.upload(v)["id"] for k, v in given.items()}
+        kept["control"] = controls.sent(control, control_span, self.upload) or None
         asked = _given(prompt=prompt, num_images=n, size=size and "{}x{}".format(*size), **kept, **options)
         answer = self._create("/generate", json=asked)
         return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]
@@ -124,7 +128,7 @@ class Client:
     def prepare(self, images, size: int = 128) -> Document:
         """The crops that would be trained on, faults and hints."""
         with paths(images) as photos:
-            files = [("images", ("photos.zip", _zip(photos), "application/zip"))]
+            files = [("images", ("photos.zip", zipped(photos), "application/zip"))]
             return self._create("/prepare", params={"size": size}, files=files)
 
     def rollback(self, name: str = "mine") -> Document:
@@ -285,16 +289,3 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _recipe(row: Mapping[str, Any]) -> Document:
     return {k: v for k, v in row.items() if k not in ("id", "url", "format")}
-
-
-def _zip(photos: Path | list[Path]) -> bytes:
-    data = io.BytesIO()
-    several = not isinstance(photos, Path)
-    found = [(p, p.name) for p in photos] if several else [(p, str(p.relative_to(photos))) for p in photos.rglob("*")]
-    with zipfile.ZipFile(data, "w") as archive:
-        for place, name in found:
-            if place.is_file():
-                archive.write(place, name)
-            elif several:
-                raise Wrong(f"there is no picture {place}")
-    return data.getvalue()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt import report
-from remembrandt.jobs import keeping, painters, telling, varying, wishes
+from remembrandt.jobs import adding, controls, keeping, painters, telling, varying, wishes
 from remembrandt.jobs.entering import Ticket
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths, pictures
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from remembrandt.family.family import Family
     from remembrandt.jobs.worker import Worker
 
-FAMILY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 FORMATS = ("png", "jpg", "webp")
 GRIDS = ("prompt", "negative", "sampler", "steps", "guidance", "seed", "size", "strength")
 Document = dict[str, Any]
@@ -175,6 +173,7 @@ class Service:
         data: str | Path,
         *,
         out: str | Path | None = None,
+        name: str | None = None,
         preset: str | None = None,
         stage: int | None = None,
         gpus: int = 1,
@@ -185,11 +184,12 @@ class Service:
         dry_run: bool = False,
         progress: Progress = silent,
     ) -> Document:
-        """Train a family by a recipe on many pictures; the model lies in the folder `out`, named as the recipe."""
+        """Train a family by a recipe on many pictures; the model lies in the folder `out`, named as the recipe.
+        What `controlnet` trains has a `name` instead, by which it is painted with."""
         from remembrandt.jobs import training
 
         more = {"preset": preset, "stage": stage, "processes": gpus, "batch": batch, "dedup": dedup, "seed": seed}
-        course = training.asked(recipe, data, out, options=options, **more)
+        course = training.asked(recipe, data, out, name, self._home, options=options, **more)
         source = self._store().families().get(family, POCKET if family == PRETRAINED else family)
         return training.run(self.settings, source, course, dry_run, progress)
 
@@ -246,6 +246,8 @@ class Service:
         depth=None,
         upscale: bool = False,
         level: int | None = None,
+        control: Sequence[Any] = (),
+        control_span: Mapping[str, Sequence[float]] | None = None,
         strength: float | None = None,
         grid: Mapping[str, Sequence[Any]] | None = None,
         safety: str | None = None,
@@ -256,7 +258,9 @@ class Service:
 
         An `image` (path, PIL, array or tensor) is painted over as far as `strength` says; with a `mask`, white where it
         is painted anew, the rest of it stays; with `expand` it is continued by so many pixels on each side. `depth`
-        (white is near; "auto", or the folder of an estimator) is its shape. A `grid` of one or two of these options and
+        (white is near; "auto", or the folder of an estimator) is its shape. `control` are texts NAME=FILE[:WEIGHT], or
+        mappings of `name`, `image`, `hint` (true where the image is the hint), `weight`, `start` and `end`; hints come
+        back with the pictures. A `grid` of one or two of these options and
         their values is painted in one batch, the second option's values side by side.
         `safety` says what becomes of pictures in which the family's checker, if it brings one, sees something: `blur`,
         `withhold` (a card in its place), `report` (the default) or `off`.
@@ -282,10 +286,11 @@ class Service:
             "strength": strength,
             "safety": safety,
         }
-        request = wishes.picture(self._store(), self.settings, prompt, model, wish)
         from remembrandt.jobs import upscaling
 
-        with pictures(image=image, mask=mask, depth=depth) as given:
+        with controls.given(control, control_span) as steers, pictures(image=image, mask=mask, depth=depth) as given:
+            wish["controls"] = steers
+            request = wishes.picture(self._store(), self.settings, prompt, model, wish)
             cells = [{**request, **given, **values} for values in crossed]
             requests = [{**cell, "sees": each} for each in sees for cell in cells] or cells
             painted = upscaling.paint(requests, Files(self._home, "", self._load), progress)
@@ -627,34 +632,13 @@ class Service:
         return own + [{"name": name, "source": source} for name, source in added]
 
     def add_family(self, name: str, source: str) -> Document:
-        """Give a folder, file or hub id a name for `--base`; it is loaded once, as a check."""
-        if not FAMILY_NAME.fullmatch(name) or name in painters.RESERVED:
-            raise Wrong(f"family name {name!r} is taken or not plain letters, digits, '-' and '.'")
-        path = Path(source).expanduser()
-        spelled = str(path.absolute()) if path.exists() else source
-        self._family(spelled)
-        self._store(create=True).add_family(name, spelled)
-        return {"name": name, "source": spelled}
+        """Give a folder, file or hub id a name for `--base`, or a folder of a control one for `--control`; it is looked
+        at once, as a check."""
+        return adding.add(name, source, self._family, lambda: self._store(create=True))
 
     def pull_family(self, name: str) -> Document:
-        """Bring a family from the hub into its cache: the one use case that needs the network."""
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-        repository, _, revision = name.partition("@")
-        wanted = ["*.json", "*.txt", "*.md", "LICENSE*", "*/*.safetensors"]  # no whole checkpoints beside the parts
-        try:
-            place = snapshot_download(
-                repository,
-                revision=revision or None,
-                allow_patterns=wanted,
-                ignore_patterns=["*.fp16.*", "*.non_ema.*"],
-            )
-        except HFValidationError:
-            raise Wrong(f"{name!r} is not the id of a hub repository, such as owner/name") from None
-        except (HfHubHTTPError, OSError) as fault:
-            raise Wrong(f"{name} could not be pulled: {str(fault).splitlines()[0]}") from None
-        return {"name": name, "source": place}
+        """Bring a family, a control or an estimator from the hub into its cache: what alone needs the network."""
+        return adding.pull(name)
 
     # -- export, demo ------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Worn
-from remembrandt.conditions import depth, enlarging, spatial
+from remembrandt.conditions import control, depth, enlarging, spatial
 from remembrandt.conditions.condition import Condition
+from remembrandt.conditions.control import Steer
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, Walk, finish
 from remembrandt.family.family import Family
@@ -33,8 +34,8 @@ class Request:
     `image` is uint8 (h, w, 3) of any size, `mask` bool (h, w) of the same, true where it is painted anew,
     `expand` pixels more (left, top, right, bottom), `strength` the share of the walk that is walked: 1 leaves
     least of the image. `depth` (h, w) holds numbers, larger where it is nearer. `level` of 1000 is the noise on a
-    picture that is enlarged. `embedding` (D,) stands for the
-    prompt in a family of kind `variations`, whatever the task.
+    picture that is enlarged. `embedding` (D,) stands for the prompt in a family of kind `variations`, whatever the
+    task. `controls` steer any task but enlarging, all at once.
     """
 
     prompt: str = ""
@@ -53,6 +54,7 @@ class Request:
     depth: np.ndarray | None = None
     level: int = enlarging.LEVEL
     embedding: Tensor | None = None
+    controls: tuple[Steer, ...] = ()
     words: Words = field(default_factory=dict)
     wears: tuple[Worn, ...] = ()
     composition: str = "summed"
@@ -195,9 +197,9 @@ def inpaint(family: Family, request: Request, say: Say) -> Start:
             return x if sees else amend(x, 0.0)
 
         if not sees:
-            return Begun(walk(), Condition(prompt.tokens, amend=amend), nothing)
+            return Begun(walk(), replace(prompt, amend=amend), nothing)
         beside = torch.cat([mask, hidden[0] + hidden[1] * noise().to(mean)], 1)
-        return Begun(walk(), *(Condition(row.tokens, channels=beside) for row in (prompt, nothing)))
+        return Begun(walk(), *(replace(row, channels=beside) for row in (prompt, nothing)))
 
     def back(painted: np.ndarray) -> np.ndarray:
         assert request.image is not None and request.mask is not None
@@ -256,10 +258,12 @@ def _levels(family: Family, request: Request):
 def _said(family: Family, request: Request, say: Say) -> tuple[Condition, Condition]:
     """The prompt, and what stands for "nothing": the negative prompt; beside an embedding, zeros."""
     if request.embedding is not None:
-        token = request.embedding.to(family.device)[None, None]
-        return Condition(token), Condition(torch.zeros_like(token))
-    prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
-    return Condition(prompt), Condition(nothing)
+        prompt = request.embedding.to(family.device)[None, None]
+        nothing = torch.zeros_like(prompt)
+    else:
+        prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
+    beside = control.beside(request.controls, _levels(family, request)[1], family.device)
+    return Condition(prompt, residual=beside), Condition(nothing, residual=beside)
 
 
 #: What a UNet wants that takes so many channels more than latents have.

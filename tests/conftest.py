@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -161,6 +161,20 @@ def painter(**settings: Any) -> UNet2DConditionModel:
         if of_attention and layer in strengths:
             torch.nn.init.normal_(parameter, std=strengths[layer] / parameter.shape[1] ** 0.5)
     return unet
+
+
+def biting(unet: UNet2DConditionModel, seed: int = 0) -> ControlNetModel:
+    """A control of a UNet whose zero convolutions are drawn anew: else every hint paints the same picture."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8, 8, 8))
+        for layer in (network.controlnet_mid_block, *network.controlnet_down_blocks):
+            torch.nn.init.normal_(layer.weight, std=0.5 / layer.weight[0].numel() ** 0.5)
+        for layer in network.controlnet_cond_embedding.modules():  # a hint weighs as much as latents do
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.normal_(layer.weight, std=3.0 / layer.weight[0].numel() ** 0.5)
+    represent(network)
+    return network
 
 
 def represent(network: torch.nn.Module) -> None:

@@ -134,7 +134,7 @@ def test_weights_are_small_and_safe():
     weights = Path(str(files("remembrandt.pocket"))) / "weights"
     if not weights.exists():
         pytest.skip("the embedded model is not in this tree: make weights")
-    places = [place for place in weights.parent.iterdir() if place == weights or (place / "remembrandt.json").is_file()]
+    places = [weights, *(record.parent for record in weights.parent.rglob("remembrandt.json"))]
     sizes = {path: path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()}
     assert sum(sizes.values()) <= 56_000_000 and max(sizes.values()) <= 15_000_000
     assert not [path for path in sizes if path.suffix in (".bin", ".pt", ".ckpt", ".pkl", ".pth")]

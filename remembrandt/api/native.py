@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Header, Query, Response, UploadFile
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from remembrandt.api.desk import DAY, Caller, Me, plain
 from remembrandt.api.problems import Problem
 from remembrandt.api.varied import Seen, sees, varying
-from remembrandt.jobs import arriving, permissions, wishes
+from remembrandt.jobs import arriving, controls, permissions, wishes
 from remembrandt.jobs.gallery import Entered, Failed
 from remembrandt.jobs.hands import AUTO, LARGE, alone
 from remembrandt.jobs.painters import VARIATIONS
@@ -26,6 +26,19 @@ from remembrandt.settings import Wrong, nearest
 router = APIRouter(tags=["main"])
 Document = dict[str, Any]
 Scope = Literal["private", "private_meta", "meta"]
+
+
+class Controlled(BaseModel):
+    """A control: its name, and the picture that is followed, an upload's id or a data URL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64)
+    image: str
+    hint: bool = Field(False, description="the picture is the hint itself, and not what one is made of")
+    weight: float = Field(1.0, ge=0, le=10)
+    start: float = Field(0.0, ge=0, le=1, description="the share of the steps from which it acts")
+    end: float = Field(1.0, ge=0, le=1)
 
 
 class Generate(Seen):
@@ -53,6 +66,7 @@ class Generate(Seen):
     upscale: bool = Field(False, description="the image, four times as large")
     level: int | None = Field(None, ge=0, le=350, description="of noise on an image that is enlarged; 20")
     strength: float | None = Field(None, ge=0, le=1)
+    control: list[Controlled] = Field([], max_length=8, description="what the picture follows, all at once")
     safety: Literal["blur", "withhold", "report", "off"] | None = None
     format: Literal["png", "jpg", "webp"] = "png"
     webhook: str | None = None
@@ -91,6 +105,8 @@ def queued(me: Caller, asked: Generate, key: str) -> Entered:
         fits(asked)
     for part in ("image", "mask", *(["depth"] if asked.depth != AUTO else [])):
         wish[part] = None if varied else me.picture(wish[part], time.time() + DAY)
+    shown = [(c.model_dump(), me.picture(c.image, time.time() + DAY) or "") for c in asked.control]
+    wish["controls"] = [controls.document(*each) for each in shown]
     requests = me.requests(prompts, model, wish)
     if varied:
         requests = varying(requests, sees(me, asked.image, asked))

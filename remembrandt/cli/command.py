@@ -192,6 +192,13 @@ def borders(text: str | None) -> tuple[int, ...] | None:
     return tuple(map(int, sides))
 
 
+def spans(given: list[str] | None) -> dict[str, tuple[float, ...]]:
+    found = {}
+    for name, text in pairs(given, "--control-span").items():
+        found[name] = tuple(number(word, f"each end of --control-span {name}=") for word in text.split(","))
+    return found
+
+
 def crossed(given: list[str] | None) -> dict[str, list[Any]]:
     def read(option: str, word: str) -> Any:
         kinds: dict[str, Callable[[str], Any]] = {"steps": int, "seed": int, "guidance": float, "strength": float}

@@ -8,7 +8,20 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from remembrandt.cli.command import Document, Out, app, borders, command, crossed, number, pairs, shown, sides, table
+from remembrandt.cli.command import (
+    Document,
+    Out,
+    app,
+    borders,
+    command,
+    crossed,
+    number,
+    pairs,
+    shown,
+    sides,
+    spans,
+    table,
+)  # fmt: skip
 
 Sampler = Annotated[str | None, Option(help="See `samplers`.")]
 Steps = Annotated[int | None, Option(help="Steps of the sampler.")]
@@ -17,6 +30,11 @@ Strength = Annotated[float | None, Option(help="How much of it: 0 to 1.")]
 Grid = Annotated[
     list[str] | None, Option(help="OPTION=A,B,C: a picture for each value; twice, for each pair of values.")
 ]
+Control = Annotated[
+    list[str] | None,
+    Option(help="NAME=FILE[:WEIGHT]: what is painted follows it; NAME:hint=FILE is the hint itself; repeated."),
+]
+Span = Annotated[list[str] | None, Option(help="NAME=START,END: the share of the steps in which a control acts.")]
 Format = Annotated[str, Option(help="png, jpg or webp.")]
 Safety = Annotated[
     str | None, Option(help="Of pictures in which the model's checker sees something: blur, withhold, report or off.")
@@ -44,6 +62,8 @@ def generate(
     depth: Annotated[str | None, Option(help="Its shape, white is near: a file, auto, an estimator folder.")] = None,
     upscale: Annotated[bool, Option("--upscale", help="Four times as large: the image, or what is painted.")] = False,
     level: Annotated[int | None, Option(help="With --upscale: noise on the small picture, 0 to 350; 20.")] = None,
+    control: Control = None,
+    control_span: Span = None,
     grid: Grid = None,
     safety: Safety = None,
     format: Format = "png",
@@ -69,6 +89,8 @@ def generate(
         depth=depth,
         upscale=upscale,
         level=level,
+        control=control or (),
+        control_span=spans(control_span),
         grid=crossed(grid),
         safety=safety,
         format=format,
@@ -99,6 +121,8 @@ def variations(
     strength: Strength = None,
     mask: Annotated[Path | None, Option(help="White where that picture is painted anew; the rest stays.")] = None,
     expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue that picture by.")] = None,
+    control: Control = None,
+    control_span: Span = None,
     grid: Grid = None,
     safety: Safety = None,
     format: Format = "png",
@@ -122,6 +146,8 @@ def variations(
         strength=strength,
         mask=mask,
         expand=borders(expand),
+        control=control or (),
+        control_span=spans(control_span),
         grid=crossed(grid),
         safety=safety,
         format=format,

@@ -18,6 +18,8 @@ def train(
     data: Annotated[
         str, Option(help="A folder of pictures, a JSON-lines file, or tars (a folder of them, *.tar, {000..009}.tar).")
     ],
+    name: Annotated[str | None, Option(help="Of what controlnet trains: `--control NAME=FILE` paints with it.")] = None,
+    method: Annotated[str | None, Option(help="How controlnet trains: copy, or oft, which turns the UNet.")] = None,
     preset: Annotated[str | None, Option(help="Published numbers: see `recipes`.")] = None,
     stage: Annotated[int | None, Option(help="This stage only; a later one goes on in the same folder.")] = None,
     gpus: Annotated[int, Option(help="Processes, one on each GPU.")] = 1,
@@ -34,13 +36,14 @@ def train(
         recipe,
         data,
         out=out,
+        name=name,
         preset=preset,
         stage=stage,
         gpus=gpus,
         batch=batch,
         dedup=dedup,
         seed=seed,
-        options=pairs(set_, "--set"),
+        options=pairs(set_, "--set") | ({"method": method} if method else {}),
         dry_run=dry_run,
         progress=tell,
     )

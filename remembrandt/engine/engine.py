@@ -6,7 +6,8 @@ adapters. What they yield goes through the network together wherever the shapes 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit, Wardrobe
+from remembrandt.conditions import control
+from remembrandt.conditions.turned import entering
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine import compose
@@ -42,10 +45,11 @@ UNPAINTED = (Wrong, NotFinite)
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A picture: uint8 (h, w, 3), and the recipe that paints it again."""
+    """A picture: uint8 (h, w, 3), the recipe that paints it again, and by control the hint that it follows."""
 
     pixels: np.ndarray
     recipe: dict[str, Any]
+    hints: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -215,7 +219,7 @@ class Engine:
             if latent is not None:
                 self._live.remove(picture)
                 self._finish(picture, latent)
-        self._wardrobe.keep({row.outfit for picture in self._live for row in picture.rows()})
+        self._wardrobe.keep({row.wears for picture in self._live for row in picture.rows()})
         return bool(self._live)
 
     def _finish(self, picture: Picture, latent: Tensor) -> None:
@@ -228,7 +232,8 @@ class Engine:
             self.cancel(ticket)
             return
         told = picture.start.told | ({"stopped": picture.calls} if picture.stopped else {})
-        ticket._done[picture.number] = Painted(pixels, described(ticket.request, self.family, picture.number) | told)
+        recipe = described(ticket.request, self.family, picture.number) | told
+        ticket._done[picture.number] = Painted(pixels, recipe, {c.name: c.picture for c in ticket.request.controls})
 
     def _estimates(self, rows: Sequence[Row]) -> dict[Row, Tensor]:
         buckets: dict[tuple, list[Row]] = {}
@@ -268,7 +273,10 @@ class Engine:
         labels = [row.condition.label for row in rows if row.condition.label is not None]
         unet, x = self.family.unet, torch.cat([row.x for row in rows])
         watching = compose.watched(unet, [row.regions for row in rows], x.shape[2:])
-        with self._lean(unet, x[:, 0].numel()), self._wardrobe([row.outfit for row in rows]), watching:
+        beside = [row.controls for row in rows]
+        with ExitStack() as within, self._wardrobe([row.wears for row in rows]), entering(unet, beside), watching:
+            for network in (unet, *(c.network for c in beside[0])):
+                within.enter_context(self._lean(network, x[:, 0].numel()))
             return self.family.denoise(
                 x,
                 torch.tensor([row.sigma for row in rows]),
@@ -276,6 +284,7 @@ class Engine:
                 torch.cat([row.condition.tokens for row in rows]),
                 torch.cat(extra) if extra else None,
                 torch.tensor(labels) if labels else None,
+                control.residual(beside),
             ).split(1)
 
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 from remembrandt.diffusion.samplers import SAMPLERS
@@ -39,6 +40,12 @@ def written(painted: Painted, kind: str) -> bytes:
         image.save(data, kind, pnginfo=texts)
     else:
         image.save(data, kind, quality=95, exif=_exif(painted.recipe, told))
+    return data.getvalue()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A picture without a recipe, such as a hint."""
+    Image.fromarray(pixels).save(data := BytesIO(), "PNG")
     return data.getvalue()
 
 

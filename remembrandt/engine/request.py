@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from numbers import Integral, Real
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from remembrandt.conditions import enlarging, spatial
+from remembrandt.conditions import enlarging, hints, spatial
+from remembrandt.conditions.control import Steer
 from remembrandt.diffusion.samplers import SAMPLERS
 from remembrandt.engine.compose import WAYS
 from remembrandt.family.family import Family
@@ -18,6 +20,8 @@ from remembrandt.settings import Wrong, nearest
 from remembrandt.tasks import TASKS, Request
 
 __all__ = ["Request", "described", "settled"]
+
+SQUEEZED = 0.25  # the log of how far a hint's shape may be from that of the picture: fitting to whole steps moves it
 
 
 def settled(request: Request, family: Family) -> Request:
@@ -50,14 +54,16 @@ def settled(request: Request, family: Family) -> Request:
         if side % family.factor:
             step = family.factor
             raise Wrong(f"each side of the size must be a multiple of {step}, not {side}")
-    return full
+    return replace(full, controls=_hinted(full, family))
 
 
 def described(request: Request, family: Family, number: int) -> dict[str, Any]:
     """What paints picture `number` of a settled request again."""
     assert request.size
-    composed = {} if request.composition == Request.composition else {"composition": request.composition}
-    return composed | {
+    told: dict[str, Any] = {} if request.composition == Request.composition else {"composition": request.composition}
+    if request.controls:
+        told["control"] = [_controlled(steer) for steer in request.controls]
+    return told | {
         "prompt": request.prompt,
         "negative": request.negative,
         "seed": request.seed + number,
@@ -71,6 +77,12 @@ def described(request: Request, family: Family, number: int) -> dict[str, Any]:
         "precision": family.precision,
         "device": family.device.type,
     }
+
+
+def _controlled(steer: Steer) -> dict[str, Any]:
+    """What a recipe says of a control: of its hint by its pixels, since files move."""
+    mark = hashlib.sha256(np.ascontiguousarray(steer.picture).tobytes()).hexdigest()[:16]
+    return {"name": steer.name, "hint": mark} | {k: getattr(steer, k) for k in ("weight", "start", "end")}
 
 
 def _steered(request: Request, family: Family) -> None:
@@ -118,8 +130,8 @@ def _tasked(request: Request, family: Family) -> Request:
 def _enlarged(request: Request, family: Family) -> Request:
     """The request with the size that its image is enlarged to; what concepts do is summed, since windows see parts."""
     _pictures(request)
-    if request.size is not None or request.strength is not None:
-        raise Wrong("a picture is enlarged as it is: leave out --size and --strength")
+    if request.size is not None or request.strength is not None or request.controls:
+        raise Wrong("a picture is enlarged as it is: leave out --size, --strength and --control")
     step = enlarging.fold(family) or 1
     high, wide = enlarging.padded(request.image, step).shape[:2]  # type: ignore[arg-type]
     size = (wide * family.factor // step, high * family.factor // step)
@@ -145,10 +157,30 @@ def _pictures(request: Request) -> None:
             raise Wrong(f"expand by at most {4 * spatial.MOST} pixels, not {expand}")
 
 
+def _hinted(request: Request, family: Family) -> tuple[Steer, ...]:
+    """The controls with their hints, as large as what is painted; each name once."""
+    wide, high = request.size or (1, 1)
+    found: dict[str, Steer] = {}
+    for steer in request.controls:
+        name, (tall, broad) = steer.name, steer.picture.shape[:2]
+        _within(f"the weight of {name}", steer.weight, 0, 10, Real)
+        if name in found or not 0 <= steer.start < steer.end <= 1:
+            raise Wrong(f"the control {name} is given once, from a share of the steps to a later one, as from 0 to 1")
+        if abs(math.log(broad * high / (tall * wide))) > SQUEEZED:
+            raise Wrong(f"the {name} of {broad}x{tall} is not of the shape {wide}x{high} that is painted: cut it so")
+        hint = spatial.resized(steer.picture, (wide, high))
+        hint = hints.make(steer.hint, hint, family) if steer.hint else hint
+        if not hint.any():
+            raise Wrong(f"the hint for {name} is black all over, and says nothing: give another")
+        found[name] = replace(steer, picture=hint, hint=None)
+    return tuple(found.values())
+
+
 def _size(request: Request, family: Family) -> tuple[int, int]:
-    """The record's, or what fits the image, or the depth."""
+    """The record's, or what fits the image, the depth or a hint."""
     side = family.record.size
-    shape = next((p for p in (request.image, request.depth) if p is not None), None)
+    shown = (request.image, request.depth, *(steer.picture for steer in request.controls))
+    shape = next((p for p in shown if p is not None), None)
     if shape is None:
         return side, side
     high, wide = shape.shape[:2]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from torch import Tensor
 
 from remembrandt.adapters.wear import Outfit
-from remembrandt.conditions.condition import Condition
+from remembrandt.conditions.condition import Condition, Control
 from remembrandt.conditions.enlarging import Windows
 from remembrandt.engine.compose import Regions
 
@@ -28,8 +29,18 @@ class Row:
     def key(self) -> tuple:
         """Rows with the same key can share a call."""
         extra = self.condition.channels
-        told = self.condition.label is not None
-        return self.x.shape, self.condition.tokens.shape, None if extra is None else extra.shape, told
+        told, beside = self.condition.label is not None, tuple(control.network for control in self.controls)
+        return self.x.shape, self.condition.tokens.shape, None if extra is None else extra.shape, told, beside
+
+    @cached_property
+    def controls(self) -> tuple[Control, ...]:
+        """Those that act at its level."""
+        return tuple(control for control in self.condition.residual if control.acts(self.sigma))
+
+    @property
+    def wears(self) -> Outfit:
+        """Its outfit, and what controls turn the UNet by."""
+        return (*self.outfit, *(control.worn for control in self.controls if control.worn))
 
 
 def each(rows: list[Row], windows: Windows | None) -> list[Row]:

@@ -169,5 +169,5 @@ def guarded(
             said = f"the safety checker sees {' and '.join(seen)}: seed {recipe['seed']} is {told}"
             progress(Event("safety", number, total, message=said))
             recipe["flagged"] = seen
-        found.append(Painted(change(one.pixels) if seen else one.pixels, recipe))
+        found.append(replace(one, pixels=change(one.pixels) if seen else one.pixels, recipe=recipe))
     return found

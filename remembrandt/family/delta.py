@@ -119,15 +119,7 @@ def save(
     low-rank; no file is larger than `limit` bytes.
     """
     old, new = base.held["unet"], weights.held(unet)
-    held: dict[str, Tensor] = {}
-    for key, read_one in new.items():
-        tensor = read_one().float().cpu()
-        before = old[key]().float() if key in old else None
-        if before is None or before.shape != tensor.shape:
-            held[key] = tensor.half()
-        elif (tensor - before).any():
-            held |= FORMS[form](key, tensor - before, rank)
-    lazy: Lazy = {key: partial(_same, tensor) for key, tensor in held.items()}
+    lazy = differing(old, new, form, rank)
     found = _rounding(old, new, lazy)
     said = {"name": name, "base": source or base.name, "base_digest": weights.digest(base.held)}
     said |= {"of": base.digest, "rounding": asdict(found)}
@@ -138,6 +130,19 @@ def save(
         folders.write_json(place / "unet" / "config.json", config_of(unet))
         folders.write_json(place / folders.RECORD, said | dict(facts or {}))
     return found
+
+
+def differing(old: Lazy, new: Lazy, form: str = FLOAT8, rank: int = 16) -> Lazy:
+    """What is kept of `new` beside `old`: tensors of another shape or name as they are, differences as `form` says."""
+    held: dict[str, Tensor] = {}
+    for key, read_one in new.items():
+        tensor = read_one().float().cpu()
+        before = old[key]().float().cpu() if key in old else None
+        if before is None or before.shape != tensor.shape:
+            held[key] = tensor.half()
+        elif (tensor - before).any():
+            held |= FORMS[form](key, tensor - before, rank)
+    return {key: partial(_same, tensor) for key, tensor in held.items()}
 
 
 def _same(tensor: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,7 @@ class Family:
     kind: str = TEXT
     lower: Mapping[str, Any] | None = None
     notices: tuple[str, ...] = ()
+    controls: dict[Path, Any] = field(default_factory=dict, repr=False)  # their networks, read once
 
     @property
     def factor(self) -> int:
@@ -154,17 +155,21 @@ class Family:
     def denoise(
         self, x: Tensor, sigmas: Tensor, ts: Tensor, tokens: Tensor, extra: Tensor | None = None,
         labels: Tensor | None = None,
+        residual: Callable[[Tensor, Tensor, Tensor], dict[str, Any]] | None = None,
     ) -> Tensor:  # fmt: skip
         """The clean latents that the UNet sees in `x` (n, c, h, w), fp32.
 
         `x` = clean + sigma * noise, row i at `sigmas[i]` and time `ts[i]` (fractional is fine),
-        under `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents,
-        `labels` (n,) the classes that a UNet with classes is told.
+        under `tokens` (n, L, D). `extra` (n, C, h, w) are channels laid beside the latents, `labels` (n,) the classes
+        that a UNet with classes is told; `residual` tells from what the UNet sees of the latents, times and tokens what
+        is given to it beside these.
         """
         sigma = sigmas.to(x.device, torch.float32).view(-1, 1, 1, 1)
         seen = parametrisation.scale_in(x, sigma)
+        kind, ts = self.unet.dtype, ts.to(x.device)
+        tokens = tokens.to(x.device, kind)
+        more = residual(seen.to(kind), ts, tokens) if residual else {}
         seen = seen if extra is None else torch.cat([seen, extra.to(seen)], 1)
-        kind = self.unet.dtype
-        told = {"class_labels": labels.to(x.device)} if labels is not None and self.classes else {}
-        out = self.unet(seen.to(kind), ts.to(x.device), tokens.to(x.device, kind), **told).sample
+        more |= {"class_labels": labels.to(x.device)} if labels is not None and self.classes else {}
+        out = self.unet(seen.to(kind), ts, tokens, **more).sample
         return parametrisation.x0(self.schedule.prediction, out.float(), x, sigma)

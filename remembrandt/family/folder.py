@@ -28,7 +28,7 @@ EMBEDDING = ("StableDiffusionImageVariationPipeline", "StableDiffusionImageEmbed
 SEEN = Path("feature_extractor") / "preprocessor_config.json"
 CHECKER, LOWER = "safety_checker", "low_res_scheduler"
 KEPT = ("judges", "feature_extractor", "text_encoder/projection.safetensors", CHECKER)
-STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
+STEMS: dict[str, str] = dict.fromkeys(("unet", "vae", "controlnet"), "diffusion_pytorch_model")
 #: What the VAE folders of 1.x call their attention.
 OLD = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 

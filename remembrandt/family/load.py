@@ -64,11 +64,16 @@ def folder_of(source: str) -> Path | None:
     return place if place.is_dir() else None
 
 
+def parts_of(source: str) -> Parts:
+    """What the files of a family hold, unread; `source` as for `load`."""
+    return _parts(_found(source)[0])
+
+
 def _parts(place: Path) -> Parts:
     if place.is_file():
         return single_file.read(place)
     if delta.is_one(place):
-        return delta.read(place, _parts(_found(delta.base_of(place))[0]))
+        return delta.read(place, parts_of(delta.base_of(place)))
     return folder.read(place)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from torch import nn
 from transformers import (
     CLIPTextConfig,
@@ -73,6 +73,8 @@ def blank(name: str, config: Mapping[str, Any], tokenizer: CLIPTokenizer | None)
         try:
             if name == "unet":
                 return UNet2DConditionModel.from_config(dict(config))  # type: ignore[return-value]
+            if name == "controlnet":
+                return ControlNetModel.from_config(dict(config))  # type: ignore[return-value]
             if name == "vae":
                 return AutoencoderKL.from_config(dict(config))  # type: ignore[return-value]
             if name == "image_encoder":

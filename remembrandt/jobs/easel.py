@@ -27,7 +27,7 @@ from remembrandt.adapters.shelf import Lease, Shelf
 from remembrandt.engine import safety
 from remembrandt.engine.engine import ROOM, Engine, Painted, Picture, Ticket
 from remembrandt.family.family import Family
-from remembrandt.jobs import copying, varying, work
+from remembrandt.jobs import controls, copying, varying, work
 from remembrandt.jobs.files import Home
 from remembrandt.report import silent
 
@@ -139,8 +139,9 @@ class Easel:
         try:
             safety.known(painting.request.get("safety"))
             known = work.library(painting.request, self.home, painting.lease.read)
-            reads = varying.reader(self.engine.family, work.open_picture)
-            asked, painting.said = work.asked_of(painting.request, known, self.engine.family, varied=reads)
+            family, opened = self.engine.family, work.open_picture
+            reads = varying.reader(family, opened), controls.reader(family, self.home, opened)
+            asked, painting.said = work.asked_of(painting.request, known, family, opened, *reads)
             painting.ticket = self.engine.submit(asked)
         except Exception as fault:
             painting.end(fault)

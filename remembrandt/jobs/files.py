@@ -55,6 +55,11 @@ class Home:
         """What was imported, each in a folder of its name."""
         return self.path / "loras"
 
+    @property
+    def controls(self) -> Path:
+        """Controls that were trained here, each in a folder of its name."""
+        return self.path / "controls"
+
     def job(self, key: str) -> Path:
         return self.path / "jobs" / key
 

@@ -22,6 +22,7 @@ from PIL import Image
 from remembrandt import logs
 from remembrandt.engine import recipe
 from remembrandt.family.family import NotFinite
+from remembrandt.jobs import uploaded
 from remembrandt.jobs.easel import Painting
 from remembrandt.jobs.files import Home
 from remembrandt.jobs.painting import Painter, Stopped
@@ -177,31 +178,17 @@ class Gallery:
                 self._begin(held)
 
     def _begin(self, held: Held) -> None:
-        job = held.job
+        job, store = held.job, self.store.of(held.job.owner)
         log.info("generate begins, attempt %d", job.attempt)
         try:
             for request in job.request["requests"]:
-                painting = self.painter.ask(job.owner, self._given(job, request), watched=True)
+                painting = self.painter.ask(job.owner, uploaded.placed(request, store, self.home), watched=True)
                 painting.future.add_done_callback(lambda _, key=job.id: self._bell.put(key))
                 held.paintings.append(painting)
         except Stopped as fault:
             self._give_back(held, fault)
         except Exception as fault:
             self._fail(held, fault)
-
-    def _given(self, job: Job, request: Document) -> Document:
-        """The request with the files of its pictures, which the job knows as uploads."""
-        here = self.store.of(job.owner), self.home.path
-
-        def placed(some: Document, *names: str) -> Document:
-            kept = {n: str(blobs.get(*here, some[n])[1]) for n in names if some.get(n) not in (None, "auto")}
-            return {**some, **kept}
-
-        found = placed(request, "image", "mask", "depth")
-        if sees := found.get("sees"):
-            mix = [placed(each, "picture") for each in sees["mix"]]
-            found["sees"] = {**placed(sees, "picture"), "mix": mix}
-        return found
 
     def _look(self, held: Held) -> None:
         now, calls = time.monotonic(), held.calls
@@ -252,7 +239,8 @@ class Gallery:
                 kept = blobs.add_image(
                     store, self.home.path, data, picture.recipe, job=held.job.id, model=model, quota=most
                 )
-                images.append(told(kept.id, picture.recipe, format))
+                shown = uploaded.hints(picture, store, self.home, most)
+                images.append(told(kept.id, picture.recipe, format) | shown)
             self.store.tell(held.job, held.progress())  # a quick one has told nothing yet
             self.store.finish(held.job, "succeeded", result={"images": images})
         except BaseException:

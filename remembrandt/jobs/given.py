@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,3 +72,17 @@ def _array(image: Any) -> np.ndarray:
             f" (3, h, w) in [-1, 1], not {array.dtype} {array.shape}"
         )
     return array
+
+
+def zipped(photos: Path | list[Path]) -> bytes:
+    """A folder, or several pictures, as one zip."""
+    data = io.BytesIO()
+    several = not isinstance(photos, Path)
+    found = [(p, p.name) for p in photos] if several else [(p, str(p.relative_to(photos))) for p in photos.rglob("*")]
+    with zipfile.ZipFile(data, "w") as archive:
+        for place, name in found:
+            if place.is_file():
+                archive.write(place, name)
+            elif several:
+                raise Wrong(f"there is no picture {place}")
+    return data.getvalue()

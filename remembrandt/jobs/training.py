@@ -12,6 +12,8 @@ from typing import Any
 
 from remembrandt.family.device import choose_device, choose_precision, training_precision
 from remembrandt.family.load import load
+from remembrandt.jobs.adding import NAME
+from remembrandt.jobs.files import Home
 from remembrandt.report import Progress
 from remembrandt.settings import Settings, Wrong
 from remembrandt.training import train
@@ -71,7 +73,15 @@ def _words(settings: Settings, course: Course) -> list[str]:
     return [*words, "--dedup"] if course.dedup else words
 
 
-def asked(recipe: str, data: str | Path, out: str | Path | None, **more: Any) -> Course:
-    """What is asked for, its paths absolute; without `out` the folder is named after the recipe."""
+def asked(
+    recipe: str, data: str | Path, out: str | Path | None, name: str | None, home: Home, **more: Any
+) -> Course:
+    """What is asked for, its paths absolute; without `out` the folder is named after the recipe.
+
+    A control has a `name` instead, by which it is painted with.
+    """
     source = str(data) if "{" in str(data) else str(Path(data).expanduser().absolute())
-    return Course(recipe, source, Path(out or recipe).expanduser().absolute(), **more)
+    if name is not None and (recipe != "controlnet" or out is not None or not NAME.fullmatch(name)):
+        raise Wrong("--name is of plain letters, digits, '-' and '.', of the recipe controlnet, and in the place of -o")
+    place = home.controls / name if name else Path(out or recipe)
+    return Course(recipe, source, place.expanduser().absolute(), **more)

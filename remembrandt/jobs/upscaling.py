@@ -20,7 +20,7 @@ from remembrandt.settings import Wrong
 Document = dict[str, Any]
 Passes = Generator[Sequence[Document], list[list[Painted]], list[list[Painted]]]
 #: What of a wish is of the first pass alone: the enlarging model has likings of its own.
-FIRST = ("sampler", "steps", "guidance", "size", "strength", "mask", "expand", "depth")
+FIRST = ("sampler", "steps", "guidance", "size", "strength", "mask", "expand", "depth", "controls")
 NONE = (
     "there is no model that enlarges for {}: `remembrandt train FAMILY upscale` makes one of its base,"
     " `families add` has it found"
@@ -44,7 +44,8 @@ def passes(requests: Sequence[Document], folder: Path) -> Passes:
             small.append(one)
     large = yield again
     pairs = zip(large, small, strict=True)
-    return [[replace(p, recipe={**p.recipe, "enlarges": one.recipe}) for p in own] for own, one in pairs]
+    told = ((own, {"enlarges": one.recipe}, one.hints) for own, one in pairs)
+    return [[replace(p, recipe=p.recipe | more, hints=hints) for p in own] for own, more, hints in told]
 
 def paint(requests: Sequence[Document], files: Files, progress: Progress) -> list[list[Painted]]:
     """The pictures of requests of one model, in as many passes as they need."""

@@ -22,6 +22,8 @@ def picture(store: Store, settings: Settings, prompt: str, model: str | None, wi
     if task := hands.wanted(wish):
         told = {k: wish[k] for k in ("depth", "upscale", "level") if wish.get(k) is not None and wish[k] is not False}
         wanted |= {**told, "hand": {"task": task, "families": [*store.families().values()]}}
+    if wish.get("controls"):
+        wanted["controls"] = [{**c, "source": store.families().get(c["name"])} for c in wish["controls"]]
     expand, seed = wish.get("expand"), wish.get("seed")
     return {
         "prompt": prompt,

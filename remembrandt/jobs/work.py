@@ -26,7 +26,7 @@ from remembrandt.engine import recipe, safety
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
-from remembrandt.jobs import copying, hands, replay, varying
+from remembrandt.jobs import controls, copying, hands, replay, varying
 from remembrandt.jobs.files import Files, Home, read
 from remembrandt.jobs.snapshot import Known
 from remembrandt.memory import consolidation, lesson
@@ -128,8 +128,8 @@ def paint(requests: Sequence[Document], files: Files, progress: Progress) -> lis
     for notice in family.notices:
         progress(Event("painting", 0, 1, message=notice))
     opened = cache(open_picture)  # once for all cells of a grid
-    varied = varying.reader(family, opened)
-    asked, said = zip(*(asked_of(request, known, family, opened, varied) for request in requests), strict=True)
+    reads = varying.reader(family, opened), controls.reader(family, files.home, opened)
+    asked, said = zip(*(asked_of(request, known, family, opened, *reads) for request in requests), strict=True)
     painted = Engine(family).paint(asked, progress)
     found = []
     for request, pictures, own, policy in zip(requests, painted, said, policies, strict=True):
@@ -145,8 +145,11 @@ def asked_of(
     family: Family,
     opened: Callable[[str, str | None], Any] | None = None,
     varied: varying.Varied | None = None,
+    steered: controls.Steered | None = None,
 ) -> tuple[Request, Document]:
-    """What the engine is asked for, and what the recipe says beside what the engine knows; `varied` reads pictures."""
+    """What the engine is asked for, and what the recipe says beside what the engine knows; `varied` reads pictures,
+    `steered` finds controls.
+    """
     opened = opened or open_picture
     image = opened("image", request.get("image"))
     embedding, seen = varied(request) if varied and "sees" in request else (None, {})
@@ -169,6 +172,7 @@ def asked_of(
         expand=request.get("expand") and tuple(request["expand"]),
         strength=request.get("strength"),
         embedding=embedding,
+        controls=steered(request) if steered else (),
         words=called.words,
         wears=called.wears,
         composition=called.composition,
@@ -193,14 +197,21 @@ def open_picture(what: str, path: str | None) -> np.ndarray | None:
 
 
 def keep(painted: Painted, folder: Path, format: str) -> Document:
-    """Save a picture: `{path, ...its recipe}`. The same picture again is the same file; one withheld is none."""
+    """Save a picture, and beside it the hints that it follows: `{path, hints, ...its recipe}`.
+
+    The same picture again is the same file; one withheld is none.
+    """
     if safety.withheld(painted):
         return {"path": None, **painted.recipe}
     told = json.dumps(painted.recipe, sort_keys=True)
     mark = hashlib.sha256(told.encode() + painted.pixels.tobytes()).hexdigest()[:6]
     name = f"{_slug(painted.recipe)}-{painted.recipe['seed']}-{mark}.{format}"
     recipe.save(painted, folder / name)
-    return {"path": str(folder / name), **painted.recipe}
+    hints = {control: folder / f"{Path(name).stem}.{control}.png" for control in painted.hints}
+    for control, place in hints.items():
+        write_atomic(place, recipe.png(painted.hints[control]))
+    shown = {"hints": {control: str(place) for control, place in hints.items()}} if hints else {}
+    return {"path": str(folder / name), **shown, **painted.recipe}
 
 
 def based(request: Document, files: Files, *, own: bool = False) -> Family:

@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from remembrandt.conditions import spatial
 from remembrandt.settings import Wrong
 from remembrandt.training import photo, photo_hints, photos
 
 PATHS = ("path", "image", "file_name")
 CAPTIONS = ("caption", "text", "TEXT")
+HINTED = ("hint", "conditioning_image", "source")
+PAIR = ".hint.png"  # in place of a picture's own suffix, as it is called that its control is to see
 SCORES = ("aesthetic", "aesthetic_score", "AESTHETIC_SCORE")
 BESIDE = "metadata.jsonl"  # says in a folder of pictures what its pictures are
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # as WebDataset writes {00000..01209}
@@ -41,26 +44,29 @@ class Item:
     data: Path | bytes
     caption: str = ""
     score: float | None = None
+    hint: Path | bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture that is trained on; `number` is its place in the source, `square` and `wide` uint8 (s, s, 3)."""
+    """A picture that is trained on: `number` is its place in the source; `square`, `wide`, `hint` uint8 (s, s, 3)."""
 
     number: int
     name: str
     square: np.ndarray
     wide: np.ndarray
     caption: str = ""
+    hint: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What a picture must have: pixels on its shorter side, an aesthetic score, and no twin before it."""
+    """What a picture must have: pixels on its shorter side, an aesthetic score, no twin before it, a hint beside it."""
 
     min_side: int = 0
     aesthetic: float = 0.0
     dedup: bool = False
+    paired: bool = False
 
 
 @dataclass(eq=False)
@@ -99,8 +105,11 @@ def items(data: str | Path) -> Iterator[Item]:
         yield from _lines(place / BESIDE)
     else:
         for path, name in photos.files(place):
-            beside = path.with_suffix(photos.CAPTION)
-            yield Item(name, path, _said(beside.read_text("utf-8", "replace")) if beside.is_file() else "")
+            if path.stem.endswith(PAIR.removesuffix(".png")) and path.suffix == ".png":
+                continue
+            beside, hint = path.with_suffix(photos.CAPTION), path.with_suffix(PAIR)
+            said = _said(beside.read_text("utf-8", "replace")) if beside.is_file() else ""
+            yield Item(name, path, said, hint=hint if hint.is_file() else None)
 
 
 def pictures(
@@ -140,7 +149,23 @@ def _picture(number: int, item: Item, filters: Filters, sizes: Sequence[int], tw
     if filters.dedup and twins.look(found.square):
         raise Wrong("is nearly the same as one before it")
     wide = found.square if sizes[0] == sizes[1] else photo.prepare(path, sizes[1], item.name).square
-    return Picture(number, item.name, found.square, wide, item.caption)
+    hint = _hint(item.hint, found, folder) if filters.paired else None
+    return Picture(number, item.name, found.square, wide, item.caption, hint)
+
+
+def _hint(given: Path | bytes | None, like: photo.Photo, folder: Path) -> np.ndarray:
+    """The hint of a picture, cut and sized as it was."""
+    if given is None:
+        raise Wrong("has no hint beside it")
+    path = given if isinstance(given, Path) else folder / PAIR
+    if isinstance(given, bytes):
+        path.write_bytes(given)
+    whole, side = photo.whole(path), len(like.square)
+    high, wide = whole.shape[:2]
+    if abs(wide * like.size[1] - high * like.size[0]) > 0.02 * high * like.size[0]:
+        raise Wrong("has a hint of another shape")
+    left, top, right, bottom = photo.middle((wide, high))
+    return spatial.resized(whole[top:bottom, left:right], (side, side))
 
 
 def _tars(place: Path) -> list[Path]:
@@ -185,8 +210,8 @@ def _sample(key: str, members: Mapping[str, bytes]) -> Iterator[Item]:
     told = _facts(members.get("json", b"{}"))
     text = members.get("txt", b"").decode("utf-8", "replace")
     for kind, data in members.items():
-        if kind not in ("json", "txt"):
-            yield _item(f"{key.strip('/')}.{kind}", data, told, text)
+        if kind not in ("json", "txt", PAIR[1:]):
+            yield _item(f"{key.strip('/')}.{kind}", data, told, text, members.get(PAIR[1:]))
 
 
 def _lines(path: Path) -> Iterator[Item]:
@@ -203,7 +228,8 @@ def _lines(path: Path) -> Iterator[Item]:
             name = _first(told, PATHS)
             if not isinstance(name, str):
                 raise Wrong(f'line {number} of {path} is no picture: each holds a JSON object with "path"')
-            yield _item(name, path.parent / name, told, "")
+            hint = _first(told, HINTED)
+            yield _item(name, path.parent / name, told, "", path.parent / hint if isinstance(hint, str) else None)
 
 
 def _facts(text: str | bytes) -> Mapping[str, Any]:
@@ -214,10 +240,12 @@ def _facts(text: str | bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _item(name: str, data: Path | bytes, told: Mapping[str, Any], text: str) -> Item:
+def _item(
+    name: str, data: Path | bytes, told: Mapping[str, Any], text: str, hint: Path | bytes | None = None
+) -> Item:
     score = _first(told, SCORES)
     known = float(score) if isinstance(score, int | float) else None
-    return Item(name, data, _said(text or str(_first(told, CAPTIONS) or "")), known)
+    return Item(name, data, _said(text or str(_first(told, CAPTIONS) or "")), known, hint)
 
 
 def _first(told: Mapping[str, Any], names: Sequence[str]) -> Any:

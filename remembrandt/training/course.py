@@ -142,7 +142,7 @@ def wanted(course: Course, stages: list[Stage]) -> list[tuple[int, Stage]]:
 
 def filters(course: Course, recipe: Recipe) -> Filters:
     """What a picture must have to be trained on."""
-    return Filters(recipe.min_side, recipe.aesthetic, course.dedup)
+    return Filters(recipe.min_side, recipe.aesthetic, course.dedup, recipe.paired)
 
 
 class Nothing:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -17,11 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from remembrandt.conditions import control
 from remembrandt.conditions.condition import Condition
+from remembrandt.conditions.turned import acting
 from remembrandt.diffusion import parametrisation
 from remembrandt.diffusion.noise import Noise
 from remembrandt.diffusion.samplers import SAMPLERS, finish
 from remembrandt.family.family import Family
+from remembrandt.family.load import save
 from remembrandt.training.attention import plain_attention
 from remembrandt.training.corpus import Picture
 from remembrandt.training.encoded import Row, Rows
@@ -38,6 +42,7 @@ class Common:
     """The options of every recipe; those of the pictures first."""
 
     captions: ClassVar[bool] = False  # whether pictures without captions teach nothing
+    paired: ClassVar[bool] = False  # whether pictures without a hint beside them teach nothing
     min_side: int = option(0, "pixels that a picture's shorter side must have", low=0)
     aesthetic: float = option(0.0, "least aesthetic score of a picture, as its JSON says; 0: any", low=0, high=10)
     steps: int = option(2000, "steps, of the last stage where there are several", low=1, high=10_000_000)
@@ -52,6 +57,10 @@ class Common:
     checkpoint_every: int = option(500, "steps between checkpoints", low=0)
     preview_every: int = option(500, "steps between pictures on the way; 0: none", low=0)
     gradient_checkpointing: bool = option(False, "less memory for more time, the same weights")
+
+    def write(self, family: Family, place: Path) -> None:
+        """What was trained, into a new folder: the whole model."""
+        save(family, place)
 
     def plan(self, **other: float) -> Plan:
         """Warm-up and then constant; `other` where a stage differs."""
@@ -76,6 +85,8 @@ class Recipe(Protocol):
 
     captions: ClassVar[bool]
 
+    @property
+    def paired(self) -> bool: ...
     @property
     def dropout(self) -> float: ...
     @property
@@ -111,6 +122,10 @@ class Recipe(Protocol):
         """What moves, one after another."""
         ...
 
+    def write(self, family: Family, place: Path) -> None:
+        """What was trained, into a new folder."""
+        ...
+
 
 def denoising(recipe: Recipe, family: Family, rows: Rows, seed: int, batch: int) -> Loss:
     """The mean squared error of what the network predicts, over times spread evenly and noise of the picture's own."""
@@ -142,7 +157,11 @@ def predicted(family: Family, noisy: Tensor, times: Tensor, condition: Condition
     kind = family.unet.dtype
     seen = noisy if condition.channels is None else torch.cat([noisy, condition.channels.to(noisy)], 1)
     tokens = condition.tokens.to(family.device, kind)
-    return family.unet(seen.to(kind), times.to(family.device), encoder_hidden_states=tokens).sample.float()
+    times = times.to(family.device)
+    beside = control.residual([condition.residual])
+    more = beside(noisy.to(kind), times, tokens) if beside else {}
+    with acting(family.unet, condition.residual, len(seen)):
+        return family.unet(seen.to(kind), times, encoder_hidden_states=tokens, **more).sample.float()
 
 
 def weight(bar: Tensor, gamma: float, prediction: str) -> Tensor:
@@ -179,8 +198,13 @@ def _walked(family: Family, noise: Noise, prompt: Condition, nothing: Condition)
     x, sigma = next(walk)
     while True:
         at = torch.tensor([sigma]), torch.tensor([row.t(family.schedule, sigma)])
-        seen, blind = (family.denoise(x, *at, c.tokens, c.channels) for c in (prompt, nothing))
+        seen, blind = (_denoised(family, x, *at, c) for c in (prompt, nothing))
         try:
             x, sigma = walk.send(blind + family.record.guidance * (seen - blind))
         except StopIteration as ended:
             return finish(ended.value, sigmas[-1])
+
+
+def _denoised(family: Family, x: Tensor, sigma: Tensor, t: Tensor, c: Condition) -> Tensor:
+    with acting(family.unet, c.residual, len(x)):
+        return family.denoise(x, sigma, t, c.tokens, c.channels, residual=control.residual([c.residual]))

@@ -8,6 +8,7 @@ from typing import Any
 from remembrandt.settings import Wrong, nearest
 from remembrandt.training import options
 from remembrandt.training.captioned import Captioned
+from remembrandt.training.controlling import Controlled
 from remembrandt.training.inpainting import Inpaint
 from remembrandt.training.recipe import Recipe
 from remembrandt.training.variations import Variations
@@ -16,6 +17,7 @@ RECIPES: dict[str, type] = {
     "variations": Variations,
     "inpaint": Inpaint,
     "text-to-image": Captioned,
+    "controlnet": Controlled,
 }
 
 LAION = {"min_side": 256, "aesthetic": 6.0, "ema": 0.9999, "weight_decay": 0.01, "dropout": 0.1}

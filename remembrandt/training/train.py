@@ -23,7 +23,6 @@ from torch import Tensor
 
 from remembrandt.engine.engine import UNPAINTED
 from remembrandt.family.family import Family
-from remembrandt.family.load import save
 from remembrandt.report import Event, Progress, sheet, silent, write_atomic
 from remembrandt.settings import Wrong
 from remembrandt.training.course import Course, Document, Nothing, Share, filters, shared, uncaptioned, wanted
@@ -33,6 +32,7 @@ from remembrandt.training.loop import fit
 from remembrandt.training.methods import sparing
 from remembrandt.training.recipe import Recipe, Stage, painted
 
+LAST = ("model_index.json", "config.json")
 SHOWN = 4  # pictures of a preview
 
 
@@ -63,7 +63,7 @@ def train(course: Course, family: Family, progress: Progress = silent) -> Docume
         losses = _stage(course, recipe, family, rows, stage, number, share, progress, state)
         told.append({"stage": number, "moves": stage.name, "steps": stage.plan.steps, **asdict(share), **losses})
     if state.is_main_process:
-        _write(family, course)
+        _write(recipe, family, course)
     return {
         "recipe": course.recipe,
         "model": str(course.out),
@@ -229,12 +229,12 @@ def _before(row: Document, number: int, step: int) -> bool:
     return (row["stage"], row["step"]) < (number, step)
 
 
-def _write(family: Family, course: Course) -> None:
-    """The model's folder, its index last."""
+def _write(recipe: Recipe, family: Family, course: Course) -> None:
+    """The model's folder, its index last; of a control its configuration."""
     place = course.work / "model"
     shutil.rmtree(place, ignore_errors=True)
-    save(replace(family, name=course.out.name), place)
-    for part in sorted(place.iterdir(), key=lambda p: p.name == "model_index.json"):
+    recipe.write(replace(family, name=course.out.name), place)
+    for part in sorted(place.iterdir(), key=lambda p: p.name in LAST):
         target = course.out / part.name
         if target.is_dir():
             shutil.rmtree(target)

@@ -12,9 +12,11 @@ from PIL import Image
 from sqlalchemy import event
 
 from remembrandt.api import files as replicated
+from remembrandt.family import control
 from remembrandt.store import users
 from remembrandt.store.rows import Model
 from remembrandt.store.store import Store
+from tests.conftest import biting
 from tests.homes import logged
 
 ASKED = {"steps": 2, "seed": 5, "size": "64x64"}
@@ -145,6 +147,26 @@ def test_what_is_wrong_is_a_problem(server, body):
         assert found.status_code in (404, 422) and found.headers["content-type"] == "application/problem+json"
         told = found.json()
         assert {"type", "title", "status", "detail", "code"} <= told.keys() and told["status"] == found.status_code
+
+
+def test_controls_give_their_hints_back(server, tiny):
+    control.save(biting(tiny.unet), server.home / "controls" / "canny")
+    word, shown = server.lesson["identifier"], "data:image/png;base64," + base64.b64encode(png()).decode()
+    body = {"prompt": f"a {word} dog", "model": "mine", **ASKED}
+    with server.http() as http:
+        each = {"name": "canny", "image": shown, "weight": 0.8, "end": 0.5}
+        found = http.post("/generate", json={**body, "control": [each]})
+        assert found.status_code == 200, found.text
+        made = found.json()["images"][0]
+        assert made["control"][0]["weight"] == 0.8 and made["concepts"] == [word]
+        ready = {**each, "image": made["hints"]["canny"]["id"], "hint": True}
+        again = http.post("/generate", json={**body, "control": [ready]}).json()["images"][0]
+        assert http.get(again["url"]).content == http.get(made["url"]).content
+        assert http.get(made["hints"]["canny"]["url"]).status_code == 200
+        for bad in ({**each, "name": "cany"}, {**each, "image": "nothing"}, {**each, "weight": 11}):
+            assert http.post("/generate", json={**body, "control": [bad]}).status_code in (404, 422)
+    with server.http("bob") as http:
+        assert http.get(made["hints"]["canny"]["url"]).status_code == 404
 
 
 def test_finetune_then_generate_by_scope(server):

@@ -133,7 +133,7 @@ def test_requests_come_and_go_and_each_is_painted_as_alone(tiny, shelved, data):
         if id(painting) not in gone:
             key = repr(painting.request)
             if key not in known:
-                alone = work.asked_of(painting.request, work.library(painting.request, shelved))[0]
+                alone = work.asked_of(painting.request, work.library(painting.request, shelved), tiny)[0]
                 known[key] = Engine(tiny).paint([alone])[0]
             for ours, theirs in zip(painting.future.result(), known[key], strict=True):
                 assert same(ours.pixels, theirs.pixels)
@@ -244,7 +244,7 @@ def test_the_painter_paints_for_threads_and_stops(tiny, shelved, monkeypatch):
         paintings = [painter.ask(f"user {k}", asked(tiny, seed=k, steps=3), watched=k == 0) for k in range(3)]
         pictures = [p.future.result(60)[0] for p in paintings]
         [[alone]] = Engine(tiny).paint([work.asked_of(asked(tiny, seed=1, steps=3), work.library(
-            asked(tiny), shelved))[0]])  # fmt: skip
+            asked(tiny), shelved), tiny)[0]])  # fmt: skip
         assert same(pictures[1].pixels, alone.pixels)
         assert paintings[0].preview is not None and paintings[0].preview.shape == (64, 64, 3)
         assert paintings[1].preview is None and painter.alive and painter.steps >= 3

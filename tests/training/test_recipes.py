@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from PIL import Image
 from safetensors.torch import load_file
 
+from remembrandt.conditions import turned
+from remembrandt.conditions.condition import Condition
+from remembrandt.family import control
 from remembrandt.family.load import load
 from remembrandt.settings import Wrong
 from remembrandt.training import recipes
@@ -20,7 +24,7 @@ from remembrandt.training.corpus import Filters
 from remembrandt.training.course import Course, Share, foreseen
 from remembrandt.training.encoded import encode
 from remembrandt.training.inpainting import mask
-from remembrandt.training.recipe import denoising, order
+from remembrandt.training.recipe import denoising, order, predicted
 from remembrandt.training.train import train
 from remembrandt.training.variations import ATTENTION
 from tests.training.seeing import see
@@ -211,6 +215,66 @@ def test_the_other_recipes_leave_families_too(seeing, data, tmp_path, name):
 
 
 # -- pictures, once ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pairs(data, tmp_path_factory):
+    """Pictures with a hint beside each but one: its right half, white on black."""
+    place = tmp_path_factory.mktemp("pairs")
+    for k in range(5):
+        drawn(k).save(place / f"{k}.png")
+        half = np.zeros((96, 96, 3), np.uint8)
+        half[:, 48:] = 255
+        Image.fromarray(half).resize(drawn(k).size).save(place / f"{k}.hint.png")
+        (place / f"{k}.txt").write_text("a red dog")
+    drawn(7).save(place / "alone.png")
+    return str(place)
+
+
+def test_a_control_begins_as_the_base_learns_hints_and_is_resumed_to_the_bit(tiny, pairs, tmp_path):
+    options = {**{k: v for k, v in FEW.items() if not k.startswith("attention")}, "preview_every": 3}
+    recipe = recipes.recipe("controlnet", None, options)
+    family = recipe.begun(own(tiny))
+    told = {"seen_at": recipe.seen_at(family), "progress": lambda event: None}
+    rows = encode(family, recipe.adds, pairs, Filters(paired=True), tmp_path / "rows", **told)
+    assert len(rows) == 5 and rows.left_out == {"has no hint beside it": 1}
+    assert rows[0]["hint"].shape == (3, 128, 128) and rows[0]["hint"].float().mean((0, 1))[[0, -1]].tolist() == [0, 255]
+    given = recipe.given(family, [rows[0], rows[1]], [torch.Generator()] * 2, [False, True])
+    x, t = torch.randn(2, 4, 16, 16), torch.tensor([500, 20])
+    assert torch.equal(predicted(family, x, t, given), predicted(tiny, x, t, Condition(given.tokens)))
+    assert not torch.equal(given.tokens[0], given.tokens[1]) and dict(recipe.stages(family, rows, 0)[0].parameters)
+    before = {n: p.clone() for n, p in family.unet.named_parameters()}
+
+    def asked(out):
+        return course("controlnet", pairs, out, options={**options, "checkpoint_every": 1})
+
+    def stop(event):
+        if event.loss is not None and event.step == 2:
+            raise KeyboardInterrupt
+
+    said = train(asked(tmp_path / "whole"), own(tiny))
+    with pytest.raises(KeyboardInterrupt):
+        train(asked(tmp_path / "cut"), own(tiny), stop)
+    train(asked(tmp_path / "cut"), own(tiny))
+    made, cut = (load_file(tmp_path / n / "diffusion_pytorch_model.safetensors") for n in ("whole", "cut"))
+    assert [row["moves"] for row in said["stages"]] == ["control"] and made.keys() == cut.keys()
+    assert all(torch.equal(made[n], cut[n]) for n in made)
+    assert made["controlnet_mid_block.weight"].any()  # no longer zero
+    assert all(torch.equal(before[n], p) for n, p in tiny.unet.named_parameters())
+    assert control.is_one(tmp_path / "whole") and control.load(tmp_path / "whole", tiny)
+    assert (tmp_path / "whole" / "work" / "previews").is_dir()
+
+
+def test_a_control_that_turns_the_network_learns_too(tiny, pairs, tmp_path):
+    options = {**{k: v for k, v in FEW.items() if not k.startswith("attention")}, "method": "oft", "preview_every": 3}
+    said = train(course("controlnet", pairs, tmp_path / "model", options=options), own(tiny))
+    made, begun = turned.load(tmp_path / "model", tiny), turned.fresh(tiny)
+    before, still = dict(begun.named_parameters()), ("encoder.conv_in", "encoder.blocks")  # behind a zero at first
+    moved = {n for n, p in made.named_parameters() if not torch.equal(p, before[n])}
+    assert said["left_out"] == {"has no hint beside it": 1} and moved | set(before) == set(before)
+    assert all(n in moved for n in before if not n.startswith(still)) and (tmp_path / "model" / "work").is_dir()
+    with pytest.raises(Wrong, match="copy or oft"):
+        train(course("controlnet", pairs, tmp_path / "other", options={"method": "lora"}), own(tiny))
 
 
 def test_encoding_goes_on_behind_what_is_there(seeing, data, tmp_path, monkeypatch):
