@@ -43,8 +43,6 @@ class Client:
             raise Wrong("Client takes the server's URL and a token: `remembrandt users add NAME` makes one")
         self._http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=timeout)
 
-    # -- teaching and painting ---------------------------------------------------------------------
-
     def finetune(
         self, images, category: str, *, scope: str = "private_meta", steps: int | str | None = None, class_images=None,
         progress: Progress = silent, **options: Any,
@@ -59,13 +57,12 @@ class Client:
             files = [("images", ("photos.zip", zipped(photos), "application/zip"))]
             if beside is not None:
                 files.append(("class_images", ("class.zip", zipped(beside), "application/zip")))
-            job = self._create("/finetune", data=data, files=files)
-        return self._lesson(job, progress)
+            return self._lesson(self._create("/finetune", data=data, files=files), progress)
 
     def promote(self, concept: str, to: str, model: str | None = None, progress: Progress = silent) -> Lesson:
         """Teach a tested concept to another model, as it was taught."""
-        job = self._create(f"/concepts/{concept}/promote", params=_given(model=model), json={"to": to})
-        return self._lesson(job, progress)
+        how = {"params": _given(model=model), "json": {"to": to}}
+        return self._lesson(self._create(f"/concepts/{concept}/promote", **how), progress)
 
     def generate(
         self, prompt: str, *, n: int = 1, size=None, image=None, mask=None, depth=None, control=(), control_span=None,
@@ -76,17 +73,20 @@ class Client:
             kept = {k: v if v is None or missing(v) else self.upload(v)["id"] for k, v in given.items()}
         kept["control"] = controls.sent(control, control_span, self.upload) or None
         asked = _given(prompt=prompt, num_images=n, size=size and "{}x{}".format(*size), **kept, **options)
-        answer = self._create("/generate", json=asked)
-        return [picture(self._picture(row["url"]), _recipe(row)) for row in answer["images"]]
+        rows = self._create("/generate", json=asked)["images"]
+        return [picture(self._picture(row["url"]), _recipe(row)) for row in rows]
+
+    def imagine(self, prompt: str, **options: Any) -> list[Image.Image]:
+        """Pictures of a prompt through the server's own prior; options and errors as `Studio.imagine`."""
+        return self.generate(prompt, task="imagine", **options)
 
     def variations(
         self, images, *, prompt: str = "", mix=(), edit: str | None = None, blend: str = "slerp", **options: Any
     ) -> list[Image.Image]:
         """Variations (PIL) of each picture; `mix`, `edit` and errors as `Studio.variations`."""
         with varying.given(images, mix, edit, blend) as seen:
-            mixed, moved = [self._mixed(each) for each in seen[0]["mix"]], seen[0]["edit"]
-            if moved:
-                moved = {"source": moved["from"], "target": moved["to"], "weight": moved["weight"]}
+            mixed, moved = [*map(self._mixed, seen[0]["mix"])], seen[0]["edit"]
+            moved = moved and {"source": moved["from"], "target": moved["to"], "weight": moved["weight"]}
             asked = _given(task="variations", mix=mixed, edit=moved, blend=blend, **options)
             return [found for one in seen for found in self.generate(prompt, image=one["picture"], **asked)]
 
@@ -222,9 +222,8 @@ class Client:
 
     def _made(self, job: Document, out: Path, progress: Progress) -> Document:
         found = self._wait(job, progress)
-        answer = self._send("GET", f"/jobs/{job['id']}/files")
         out.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(self._send("GET", f"/jobs/{job['id']}/files").content)) as archive:
             archive.extractall(out)
         return found
 

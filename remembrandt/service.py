@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remembrandt import report
-from remembrandt.jobs import adding, controls, keeping, painters, telling, varying, wishes
+from remembrandt.jobs import adding, controls, imagining, keeping, painters, telling, varying, wishes
 from remembrandt.jobs.entering import Ticket
 from remembrandt.jobs.files import Files, Home
 from remembrandt.jobs.given import paths, pictures
@@ -252,6 +252,7 @@ class Service:
         grid: Mapping[str, Sequence[Any]] | None = None,
         safety: str | None = None,
         sees: Sequence[Document] = (),
+        imagines: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> list[Painted]:
         """`n` pictures with their recipes; without a seed, from one that is drawn and told.
@@ -265,34 +266,23 @@ class Service:
         `safety` says what becomes of pictures in which the family's checker, if it brings one, sees something: `blur`,
         `withhold` (a card in its place), `report` (the default) or `off`.
         `upscale`: four times as large, from an `image` as it is, or what is painted; `level` of noise.
-        `sees` are what `vary` makes of its inputs, each painted `n` times.
+        `sees` are what `vary` makes of its inputs, each painted `n` times; `imagines` what `imagine` adds.
         """
         if grid and len(sees) > 1:
             raise Wrong("a grid is of one picture: give one")
-        crossed = _crossed(grid or {}, n)
         wish = {
-            "n": n,
-            "sampler": sampler,
-            "steps": steps,
-            "guidance": guidance,
-            "negative": negative,
-            "seed": seed,
-            "size": size,
-            "strength_of": strength_of,
-            "expand": expand,
-            "depth": depth,
-            "upscale": upscale,
-            "level": level,
-            "strength": strength,
-            "safety": safety,
-        }
+            "n": n, "sampler": sampler, "steps": steps, "guidance": guidance, "negative": negative, "seed": seed,
+            "size": size, "strength_of": strength_of, "expand": expand, "depth": depth, "upscale": upscale,
+            "level": level, "strength": strength, "safety": safety,
+        }  # fmt: skip
         from remembrandt.jobs import upscaling
 
         with controls.given(control, control_span) as steers, pictures(image=image, mask=mask, depth=depth) as given:
             wish["controls"] = steers
             request = wishes.picture(self._store(), self.settings, prompt, model, wish)
-            cells = [{**request, **given, **values} for values in crossed]
+            cells = [{**request, **given, **values} for values in _crossed(grid or {}, n)]
             requests = [{**cell, "sees": each} for each in sees for cell in cells] or cells
+            requests = imagining.asked(requests, **imagines) if imagines is not None else requests
             painted = upscaling.paint(requests, Files(self._home, "", self._load), progress)
         return [p for pictures in painted for p in pictures]
 
@@ -315,6 +305,18 @@ class Service:
         """
         with varying.given(images, mix, edit, blend) as sees:
             return self.paint(prompt, model=model or VARIATIONS, sees=sees, **asked)
+
+    def imagine(self, prompt: str, *, out: str | Path | None = None, format: str = "png", **asked) -> Document:
+        """Imagine and save: as `generate`."""
+        return self._saved(lambda: self.dream(prompt, **asked), out, format, asked.get("grid"), prompt)
+
+    def dream(self, prompt: str, *, prior=None, candidates=None, model: str | None = None, **asked) -> list[Painted]:
+        """The prompt through a prior (a folder; the embedded one) to what a model of kind `variations` is steered by.
+
+        Of so many `candidates` each picture takes the one nearest to the prompt. Everything else as `paint`.
+        """
+        told = {"prior": prior, "candidates": candidates}
+        return self.paint(prompt, model=model or VARIATIONS, imagines=told, **asked)
 
     def compare(
         self,

@@ -88,6 +88,10 @@ class Studio:
         """Variations of one or several pictures, saved nowhere; options and errors as `Service.vary`."""
         return [picture(p.pixels, p.recipe) for p in self.service.vary(images, **options)]
 
+    def imagine(self, prompt: str, **options: Any) -> list[Image.Image]:
+        """Pictures of a prompt through a prior, saved nowhere; options and errors as `Service.dream`."""
+        return [picture(p.pixels, p.recipe) for p in self.service.dream(prompt, **options)]
+
 
 def picture(pixels, recipe: dict[str, Any]) -> Image.Image:
     """A picture that carries its recipe."""

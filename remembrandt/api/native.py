@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from remembrandt.api.desk import DAY, Caller, Me, plain
 from remembrandt.api.problems import Problem
 from remembrandt.api.varied import Seen, sees, varying
-from remembrandt.jobs import arriving, controls, permissions, wishes
+from remembrandt.jobs import arriving, controls, imagining, permissions, wishes
 from remembrandt.jobs.gallery import Entered, Failed
 from remembrandt.jobs.hands import AUTO, LARGE, alone
 from remembrandt.jobs.painters import VARIATIONS
@@ -47,7 +47,7 @@ class Generate(Seen):
     model_config = ConfigDict(extra="forbid")
 
     prompt: str | list[str]
-    task: str | None = None
+    task: str | None = Field(None, description="of the reference's tasks, or `imagine`: the prompt through the prior")
     target_model: str | None = Field(None, description="private, private_meta, meta or pretrained")
     model: str | None = Field(None, description="a model by name; mine")
     identifier: str | None = Field(None, description="which private model is meant")
@@ -89,8 +89,8 @@ async def generate(me: Me, asked: Generate, prefer: Annotated[str | None, Header
 def queued(me: Caller, asked: Generate, key: str) -> Entered:
     """The job of a wish."""
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-    varied = asked.task == VARIATIONS
-    name = VARIATIONS if varied and not (asked.model or asked.target_model) else asked.model
+    varied, dreamt = asked.task == VARIATIONS, asked.task == "imagine"
+    name = VARIATIONS if (varied or dreamt) and not (asked.model or asked.target_model) else asked.model
     model = wishes.model(me.store, name, asked.target_model, asked.identifier)
     wish: Document = asked.model_dump(exclude={"prompt", "model"}) | {"n": asked.num_images}
     wish["size"] = asked.size and [int(side) for side in asked.size.split("x")]
@@ -101,7 +101,7 @@ def queued(me: Caller, asked: Generate, key: str) -> Entered:
     wish["upscale"] = asked.upscale or asked.task == LARGE
     if wish["upscale"] and not alone(wish):
         raise Wrong("upscale over HTTP enlarges an image as it is: send the picture that was painted as the image")
-    if asked.task is not None and not varied:
+    if asked.task is not None and not varied and not dreamt:
         fits(asked)
     for part in ("image", "mask", *(["depth"] if asked.depth != AUTO else [])):
         wish[part] = None if varied else me.picture(wish[part], time.time() + DAY)
@@ -110,6 +110,8 @@ def queued(me: Caller, asked: Generate, key: str) -> Entered:
     requests = me.requests(prompts, model, wish)
     if varied:
         requests = varying(requests, sees(me, asked.image, asked))
+    if dreamt:
+        requests = imagining.asked(requests, None, None)
     return me.paint(requests, asked.format, me.hook(asked.webhook), key)
 
 

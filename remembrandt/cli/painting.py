@@ -156,6 +156,53 @@ def variations(
     )
 
 
+@command(app, "imagine", shown("paths"), computes=True)
+def imagine(
+    service,
+    tell,
+    prompt: Annotated[str, Argument(help="What to imagine.")],
+    prior: Annotated[Path | None, Option(help="A folder, as of Karlo or Kandinsky 2.1; the embedded one.")] = None,
+    candidates: Annotated[int | None, Option(help="Drawn, of which the nearest to the prompt is taken; 2.")] = None,
+    n: Annotated[int, Option("-n", help="How many pictures.")] = 1,
+    model: Annotated[str | None, Option(help="A folder, a .safetensors file or HUB_ID; `variations`.")] = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Annotated[float | None, Option(help="1 is without, 0 without the prompt.")] = None,
+    seed: Annotated[int | None, Option(help="Picture k has seed S + k; drawn if not given.")] = None,
+    size: Size = None,
+    image: Annotated[Path | None, Option(help="A picture to paint over, for its composition.")] = None,
+    strength: Strength = None,
+    mask: Annotated[Path | None, Option(help="White where that picture is painted anew; the rest stays.")] = None,
+    expand: Annotated[str | None, Option(help="L,T,R,B: pixels to continue that picture by.")] = None,
+    grid: Grid = None,
+    safety: Safety = None,
+    format: Format = "png",
+    out: Out = None,
+):
+    """Paint a prompt by what a picture of it would be seen as: through a prior, with a model of variations."""
+    return service.imagine(
+        prompt,
+        prior=prior,
+        candidates=candidates,
+        n=n,
+        model=model,
+        sampler=sampler,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        size=sides(size),
+        image=image,
+        strength=strength,
+        mask=mask,
+        expand=borders(expand),
+        grid=crossed(grid),
+        safety=safety,
+        format=format,
+        out=out,
+        progress=tell,
+    )
+
+
 @command(
     app,
     "samplers",

@@ -39,7 +39,7 @@ def passes(requests: Sequence[Document], folder: Path) -> Passes:
         for one in pictures:
             place = folder / f"{len(again):04d}.png"
             Image.fromarray(one.pixels).save(place)
-            plain = {k: v for k, v in request.items() if k != "sees"} | dict.fromkeys(FIRST)
+            plain = {k: v for k, v in request.items() if k not in ("sees", "imagines")} | dict.fromkeys(FIRST)
             again.append({**plain, "image": str(place), "n": 1, "seed": one.recipe["seed"]})
             small.append(one)
     large = yield again

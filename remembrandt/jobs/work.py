@@ -26,7 +26,7 @@ from remembrandt.engine import recipe, safety
 from remembrandt.engine.engine import Engine, Painted
 from remembrandt.engine.request import Request
 from remembrandt.family.family import Family
-from remembrandt.jobs import controls, copying, hands, replay, varying
+from remembrandt.jobs import controls, copying, hands, imagining, replay, varying
 from remembrandt.jobs.files import Files, Home, read
 from remembrandt.jobs.snapshot import Known
 from remembrandt.memory import consolidation, lesson
@@ -153,7 +153,9 @@ def asked_of(
     opened = opened or open_picture
     image = opened("image", request.get("image"))
     embedding, seen = varied(request) if varied and "sees" in request else (None, {})
-    prompt = "" if "sees" in request else request["prompt"]  # it is in the embedding
+    if "imagines" in request:
+        embedding, seen = imagining.imagined(request, family)
+    prompt = request["prompt"] if embedding is None else ""  # it is in the embedding
     called = known.call_up(prompt, request["negative"], request["strengths"])
     asked = Request(
         prompt=called.prompt,
