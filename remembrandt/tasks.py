@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from remembrandt.adapters.wear import Outfit, Worn
 from remembrandt.conditions import control, depth, enlarging, spatial
@@ -34,8 +35,8 @@ class Request:
     `image` is uint8 (h, w, 3) of any size, `mask` bool (h, w) of the same, true where it is painted anew,
     `expand` pixels more (left, top, right, bottom), `strength` the share of the walk that is walked: 1 leaves
     least of the image. `depth` (h, w) holds numbers, larger where it is nearer. `level` of 1000 is the noise on a
-    picture that is enlarged. `embedding` (D,) stands for the prompt in a family of kind `variations`, whatever the
-    task. `controls` steer any task but enlarging, all at once.
+    picture that is enlarged. `embedding` (D,), or (k, D) for one that mixes, stands for the prompt in a family of kind
+    `variations`, whatever the task. `controls` steer any task but enlarging, all at once.
     """
 
     prompt: str = ""
@@ -258,7 +259,8 @@ def _levels(family: Family, request: Request):
 def _said(family: Family, request: Request, say: Say) -> tuple[Condition, Condition]:
     """The prompt, and what stands for "nothing": the negative prompt; beside an embedding, zeros."""
     if request.embedding is not None:
-        prompt = request.embedding.to(family.device)[None, None]
+        given = torch.atleast_2d(request.embedding).to(family.device)
+        prompt = functional.pad(given, (0, 0, 0, family.slots - len(given)))[None]  # an empty slot is nothing
         nothing = torch.zeros_like(prompt)
     else:
         prompt, nothing = say([request.prompt, request.negative], request.words, request.outfits).split(1)
@@ -268,13 +270,14 @@ def _said(family: Family, request: Request, say: Say) -> tuple[Condition, Condit
 
 #: What a UNet wants that takes so many channels more than latents have.
 WANTS = {1: "give it --depth", 5: "give it --image and --mask"}
+MADE = {1: "`train FAMILY depth` makes one that does", 3: "`train FAMILY upscale` makes one that does"}
 WANTS |= {more: "give it --image and --upscale" for more in (3, 12)}
 
 
 def _channels(family: Family, able: set[int]) -> None:
     sees = family.unet.config["in_channels"]
     if sees not in able:
-        hint = WANTS.get(sees - family.channels, "give another model")
+        hint = WANTS.get(sees - family.channels) or MADE.get(min(able) - family.channels, "give another model")
         raise Wrong(f"{family.name} sees {sees} channels, where this task has {' or '.join(map(str, able))}: {hint}")
 
 

@@ -38,7 +38,7 @@ def taught(tiny_folder, tmp_path_factory):
 def test_a_taught_concept_in_the_shape_of_a_depth(taught):
     service, lesson, folder = taught
     asked = {"seed": 4, "steps": 3}
-    with pytest.raises(Wrong, match="tiny sees 4 channels, where this task has 5"):
+    with pytest.raises(Wrong, match="where this task has 5: `train FAMILY depth` makes one"):
         service.paint("a dog", depth=NEAR, **asked)
     service.add_family("deep", str(folder))
     plain = service.paint("a dog", depth=NEAR, **asked)[0]

@@ -41,6 +41,6 @@ class Condition:
 
     tokens: Tensor
     channels: Tensor | None = None
-    label: int | None = None
+    label: int | Tensor | None = None  # of several rows, (n,)
     residual: tuple[Control, ...] = ()
     amend: Callable[[Tensor, float], Tensor] | None = None

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from diffusers import PriorTransformer, UnCLIPScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from remembrandt.conditions.image import PROJECTION
 from remembrandt.family import folder as folders
@@ -123,7 +123,7 @@ def opened(family: Family, folder: Path) -> Prior:
         reader = _reader(folder, family, local) if (folder / "text_encoder").is_dir() else None
     except BROKEN as fault:
         raise Wrong(f"the prior of {folder} cannot be read: {str(fault).splitlines()[0]}") from None
-    network.requires_grad_(False).eval().to(family.device)
+    nn.Module.to(network.requires_grad_(False).eval(), family.device)
     own = {key: said[key] for key in ("norm", "guidance", "steps") if said.get(key) is not None}
     return Prior(network, scheduler, reader, **own)  # type: ignore[arg-type]
 
@@ -132,7 +132,8 @@ def _reader(folder: Path, family: Family, local: dict[str, Any]) -> tuple[Any, A
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
     tower = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", **local).float()
-    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True), tower.eval().to(family.device)
+    nn.Module.to(tower, family.device)
+    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True), tower.eval()
 
 
 def _fits(family: Family, folder: Path, said: dict[str, Any]) -> None:

@@ -94,8 +94,12 @@ def _steered(request: Request, family: Family) -> None:
     if request.embedding is None:
         raise Wrong(f"{family.name} is steered by pictures, not by text: remembrandt variations IMAGE")
     width = family.unet.config["cross_attention_dim"]
-    if request.embedding.shape != (width,) or not request.embedding.isfinite().all():
-        raise Wrong(f"{family.name} takes an embedding of {width} finite numbers, not {tuple(request.embedding.shape)}")
+    shape, most = tuple(request.embedding.shape), family.slots
+    if shape != (width,) and (most == 1 or shape not in {(k, width) for k in range(1, most + 1)}):
+        several = f" or up to {most} of them" if most > 1 else ""
+        raise Wrong(f"{family.name} takes an embedding of {width} finite numbers{several}, not {shape}")
+    if not request.embedding.isfinite().all():
+        raise Wrong(f"{family.name} takes an embedding of {width} finite numbers")
 
 
 MOST = 8192  # pixels a side of what is enlarged

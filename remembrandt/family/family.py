@@ -51,7 +51,8 @@ class Family:
     `kind` says what steers its UNet. One of kind `variations` may lack tokenizer and text encoder: `reads` says so.
     `folder` is where they were loaded from, a folder or a single file; `dtype` is the type that the
     UNet computes in. `lower` is the noise (of a scheduler's configuration) of the small pictures that an upscaler sees,
-    if its folder tells. `notices` are what a user should be told of how it was read.
+    if its folder tells. `slots` is how many tokens at once one of kind `variations` reads: more than one mixes them.
+    `notices` are what a user should be told of how it was read.
 
     Text encoder and autoencoder are held in fp32 wherever fp16 is not asked for:
     prompts and photos are encoded once, and bf16 has too few digits for that. Under bf16 only the
@@ -74,6 +75,7 @@ class Family:
     stored: Mapping[str, weights.Lazy] | None = field(default=None, repr=False)
     kind: str = TEXT
     lower: Mapping[str, Any] | None = None
+    slots: int = 1
     notices: tuple[str, ...] = ()
     controls: dict[Path, Any] = field(default_factory=dict, repr=False)  # their networks, read once
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from remembrandt.family.family import Family
 
 RECORD = "remembrandt.json"
-FACTS = ("name", "revision", "kind", "size", "guidance", "steps", "sampler")
+FACTS = ("name", "revision", "kind", "slots", "size", "guidance", "steps", "sampler")
 TEXT, VARIATIONS = "text-to-image", "variations"  # the kinds of families
 #: Pipelines of kind `variations`; the second is Lambda's own, whose image encoder is a whole CLIP.
 EMBEDDING = ("StableDiffusionImageVariationPipeline", "StableDiffusionImageEmbedPipeline")
@@ -144,6 +144,7 @@ def _write(family: Family, folder: Path, limit: int) -> None:
     (folder / "scheduler").mkdir()
     write_json(folder / "scheduler" / "scheduler_config.json", noise(family.scheduler))
     record = {"name": family.name, "revision": family.revision, "kind": family.kind}
+    record |= {"slots": family.slots} if family.slots > 1 else {}
     record |= {k: getattr(family.record, k) for k in ("size", "guidance", "steps", "sampler")}
     write_json(folder / RECORD, record)
     if family.folder is not None:

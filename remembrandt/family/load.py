@@ -30,7 +30,7 @@ __all__ = ["choose_device", "choose_precision", "load", "save", "save_single_fil
 
 POCKET = "pocket"
 EMBEDDED = {POCKET: "weights", VARIATIONS: "variations", "inpaint": "inpaint"}  # and their folders
-EMBEDDED |= {name: name for name in ("depth", "upscale")}
+EMBEDDED |= {name: name for name in ("depth", "upscale", "mixer")}
 HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 KINDS = {"guidance": float, "steps": int, "sampler": str, "resize": dict}
 RECORDED = ("size", *KINDS)
@@ -53,6 +53,12 @@ def load(source: str | Path, *, device: str | None = None, precision: str | None
     dtype = PRECISIONS[check_precision(precision) if precision else choose_precision(chosen)]
     place, facts = _found(str(source))
     return _built(_parts(place), facts, chosen, dtype)
+
+
+def source_of(family: Family) -> str:
+    """What `load` finds a family's base by: the name of an embedded one, else where it lies."""
+    package = Path(str(files("remembrandt"))) / "pocket"
+    return next((name for name, place in EMBEDDED.items() if family.folder == package / place), str(family.folder))
 
 
 def folder_of(source: str) -> Path | None:
@@ -161,6 +167,7 @@ def _built(parts: Parts, facts: Mapping[str, str], device: torch.device, dtype: 
         stored=parts.weights,
         kind=kind,
         lower=said.get("lower"),
+        slots=int(said.get("slots", 1)),
         notices=notices,
     )
 

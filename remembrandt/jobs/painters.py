@@ -12,7 +12,7 @@ from remembrandt.store.rows import Concept, Model
 from remembrandt.store.store import Store
 
 MINE, PRETRAINED, POCKET, VARIATIONS, INPAINT = "mine", "pretrained", "pocket", "variations", "inpaint"
-TASKS = (VARIATIONS, INPAINT, "depth", "upscale")  # embedded painters for one task
+TASKS = (VARIATIONS, INPAINT, "depth", "upscale", "mixer")  # embedded painters for one task
 RESERVED = (PRETRAINED, POCKET, *TASKS)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 Document = dict[str, Any]

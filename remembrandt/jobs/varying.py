@@ -132,12 +132,18 @@ def reader(family: Family, opened: Callable[[str, str | None], Any]) -> Varied:
         tokens, weights = [first], [1.0, *(each["weight"] for each in mix)]
         for each in mix:
             tokens.append(image.alike(read(each["text"]), first) if "text" in each else look("mix", each["picture"])[0])
-        if mix:
+        if mix and family.slots > 1:
+            if len(tokens) > family.slots:
+                raise Wrong(f"{family.name} mixes up to {family.slots} pictures and texts, not {len(tokens)}")
+            told |= {"mix": [_told(each, look) for each in sees["mix"]]}
+        elif mix:
             first = image.BLENDS[sees["blend"]](torch.stack(tokens), weights)
             told |= {"mix": [_told(each, look) for each in sees["mix"]], "blend": sees["blend"]}
         if edit := sees["edit"]:
             first = image.edited(first, read(edit["from"]), read(edit["to"]), edit["weight"])
             told["edit"] = "{from}->{to}:{weight:g}".format(**edit)
+        if family.slots > 1:  # each in a slot of its own, at its own strength
+            first = torch.stack([first, *tokens[1:]]) * torch.tensor(weights, device=first.device)[:, None]
         return first, told
 
     return varied

@@ -82,11 +82,12 @@ def pace(family: Family, options: Mapping[str, Any]) -> float:
     kind = next(family.unet.parameters())
     latents = torch.zeros(rows, family.unet.config["in_channels"], side, side, device=kind.device, dtype=kind.dtype)
     tokens = torch.zeros(rows, CHUNK, family.unet.config["cross_attention_dim"], device=kind.device, dtype=kind.dtype)
+    told = {"class_labels": torch.zeros(rows, dtype=torch.long, device=kind.device)} if family.classes else {}
     taken = 0.0
     with computing(family), plain_attention(family.unet):
         for _ in range(2):  # the first call prepares
             began = time.monotonic()
-            float(family.unet(latents, 500, encoder_hidden_states=tokens).sample.sum())  # waits for the device
+            float(family.unet(latents, 500, encoder_hidden_states=tokens, **told).sample.sum())  # waits for the device
             taken = time.monotonic() - began
     again = 1 if options["gradient_checkpointing"] else 0
     return taken * (1 + BACK + again) * options["gradient_accumulation"]
@@ -191,5 +192,6 @@ def _call(family: Family, *, moved: bool = False, frozen: bool = False) -> list[
     tokens = torch.empty(1, CHUNK, wide, dtype=kind, device="meta")
     time_ = torch.zeros(1, dtype=torch.long, device="meta")
     with plain_attention(unet):
-        functional_call(unet, made, (given, time_), {"encoder_hidden_states": tokens})
+        told = {"class_labels": time_} if family.classes else {}
+        functional_call(unet, made, (given, time_), {"encoder_hidden_states": tokens, **told})
     return list(made.values())

@@ -42,7 +42,6 @@ class Common:
     """The options of every recipe; those of the pictures first."""
 
     captions: ClassVar[bool] = False  # whether pictures without captions teach nothing
-    paired: ClassVar[bool] = False  # whether pictures without a hint beside them teach nothing
     min_side: int = option(0, "pixels that a picture's shorter side must have", low=0)
     aesthetic: float = option(0.0, "least aesthetic score of a picture, as its JSON says; 0: any", low=0, high=10)
     steps: int = option(2000, "steps, of the last stage where there are several", low=1, high=10_000_000)
@@ -67,6 +66,11 @@ class Common:
         told = {"steps": self.steps, "learning_rate": self.learning_rate, "warmup": self.warmup, **other}
         same = ("weight_decay", "ema", "clip", "checkpoint_every")
         return Plan(**told, **{name: getattr(self, name) for name in same})  # type: ignore[arg-type]
+
+    @property
+    def paired(self) -> bool:
+        """Whether pictures without a hint beside them teach nothing."""
+        return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +164,8 @@ def predicted(family: Family, noisy: Tensor, times: Tensor, condition: Condition
     times = times.to(family.device)
     beside = control.residual([condition.residual])
     more = beside(noisy.to(kind), times, tokens) if beside else {}
+    if condition.label is not None:
+        more = {**more, "class_labels": _classes(condition).to(family.device)}
     with acting(family.unet, condition.residual, len(seen)):
         return family.unet(seen.to(kind), times, encoder_hidden_states=tokens, **more).sample.float()
 
@@ -207,4 +213,9 @@ def _walked(family: Family, noise: Noise, prompt: Condition, nothing: Condition)
 
 def _denoised(family: Family, x: Tensor, sigma: Tensor, t: Tensor, c: Condition) -> Tensor:
     with acting(family.unet, c.residual, len(x)):
-        return family.denoise(x, sigma, t, c.tokens, c.channels, residual=control.residual([c.residual]))
+        labels = None if c.label is None else _classes(c)
+        return family.denoise(x, sigma, t, c.tokens, c.channels, labels, control.residual([c.residual]))
+
+
+def _classes(condition: Condition) -> Tensor:
+    return torch.as_tensor(condition.label).reshape(-1)

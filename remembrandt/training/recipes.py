@@ -9,7 +9,11 @@ from remembrandt.settings import Wrong, nearest
 from remembrandt.training import options
 from remembrandt.training.captioned import Captioned
 from remembrandt.training.controlling import Controlled
+from remembrandt.training.deepening import Depth
+from remembrandt.training.enlarging import Upscale
+from remembrandt.training.imagining import Prior
 from remembrandt.training.inpainting import Inpaint
+from remembrandt.training.mixing import Mixer
 from remembrandt.training.recipe import Recipe
 from remembrandt.training.variations import Variations
 
@@ -18,6 +22,10 @@ RECIPES: dict[str, type] = {
     "inpaint": Inpaint,
     "text-to-image": Captioned,
     "controlnet": Controlled,
+    "depth": Depth,
+    "upscale": Upscale,
+    "prior": Prior,
+    "mixer": Mixer,
 }
 
 LAION = {"min_side": 256, "aesthetic": 6.0, "ema": 0.9999, "weight_decay": 0.01, "dropout": 0.1}
