@@ -1,8 +1,8 @@
 """`make weights`: renders, trains, evaluates and writes the pocket, stage by stage; what is finished is not done again.
 
 Each stage is a function of the work folder that leaves its result there; killed, it goes on from its checkpoint. After
-the family is written its models for variations and for single tasks, and its prior, are made from it. Tokenizer,
-autoencoder and towers are frozen: unless asked for by `--only` or `--afresh`, they are taken as shipped.
+the family is written its models for variations and for inpainting are made from it. Tokenizer, autoencoder and towers
+are frozen: unless asked for by `--only` or `--afresh`, they are taken as shipped.
 """
 
 from __future__ import annotations
@@ -22,18 +22,7 @@ from torch import nn
 
 from remembrandt.diffusion.schedule import scaled_linear
 from remembrandt.evaluation import judges
-from remembrandt.pocket import (
-    autoencoder,
-    handed,
-    inpainted,
-    judging,
-    networks,
-    paint,
-    pictures,
-    safety,
-    towers,
-    varied,
-)
+from remembrandt.pocket import autoencoder, inpainted, judging, networks, paint, pictures, safety, towers, varied
 from remembrandt.pocket.disturbing import Smear
 from remembrandt.pocket.stage import RESULT, UNFINISHED, Sizes, Stopped, Work, begun, train
 from remembrandt.pocket.write import write
@@ -187,7 +176,6 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "write": write_family,
     "variations": varied.make,
     "inpaint": inpainted.make,
-    **handed.STAGES,
 }
 
 

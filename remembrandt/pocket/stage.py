@@ -48,11 +48,6 @@ class Sizes:
     variations: int = 6_000
     inpaint: int = 2_400
     masked: int = 3  # shards that the inpainting model is trained on, each under two masks
-    depth: int = 2_400
-    upscale: int = 4_000
-    mixer: int = 2_000
-    prior: int = 6_000
-    handed: int = 10  # shards that these four are trained on
     batch: int = 32
     guarded: int = 1_200  # renders that the safety checker's threshold is chosen and measured on
 
