@@ -71,8 +71,9 @@ def test_links_lead_somewhere(page):
 def test_every_task_has_its_part_of_the_page_and_every_part_its_picture():
     from remembrandt.tasks import TASKS
 
-    parts = {section.name: section for section in gallery.sections(TASKS_PAGE)}
-    assert set(TASKS) <= set(parts)
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", TASKS_PAGE, re.MULTILINE)}
+    assert set(TASKS) <= titles
+    parts = {section.name: section for section in gallery.sections(TASKS_PAGE)}  # those that need no other model
     able = [n for n, part in parts.items() if VARIED or not any("variations" in words for words in part.commands)]
     assert [n for n in able if f"](pictures/{n}.png)" not in TASKS_PAGE] == []
     assert [name for name in re.findall(r"pictures/([a-z-]+)\.png", TASKS_PAGE) if name not in parts] == []
