@@ -93,7 +93,8 @@ class Library:
         wears = [Worn(a, w, self.worn_by, (c.identifier, c.category), c.style) for c, a, w in worn]
         rows = {c.identifier: a.called(w) for c, a, w in worn}
         taught = {word: row for word, row in rows.items() if row is not None}
-        way = self.composition if len(concepts) > 1 else compose.SUMMED
+        moving = [a for _, a, _ in worn if a.tensors]  # words alone disturb nobody
+        way = self.composition if len(moving) > 1 else compose.SUMMED
         return Called(prompt, negative, taught, (*wears, *guests), concepts, way)
 
     def spelled(self, prompt: str) -> str:
